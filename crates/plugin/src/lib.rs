@@ -1,1 +1,27 @@
-//! plugin.
+//! The seam between plugins and the gateway: phases, the request's context, replies, and what a plugin declares of itself.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod consumer;
+mod ctx;
+mod description;
+mod env;
+mod phases;
+mod reply;
+mod request;
+mod stats;
+mod upstream;
+
+pub use clock::Clock;
+pub use consumer::{Consumer, CredentialIndex, Directory};
+pub use ctx::{Ctx, ResponseFacts, RouteFacts, SlotId, Timings};
+pub use description::{
+    AuthPlugin, Built, Description, ExportEnv, IndexKey, Plugin, PluginClass, Posture, PublicApi, RunPolicy, Spec, describe,
+    describe_auth,
+};
+pub use env::{BuildEnv, BuildError, Shared};
+pub use phases::{Access, BeforeProxy, BodyFilter, Frames, HeaderFilter, Hooks, Log, Outcome, PluginError, Rewrite, Step, Verdict};
+pub use reply::{Refusal, Reply, ReplyBody, refuse};
+pub use request::{Request, RequestBody};
+pub use stats::Stats;
+pub use upstream::{UpstreamHead, UpstreamRequest};

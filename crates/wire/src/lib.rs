@@ -1,1 +1,21 @@
-//! wire.
+//! HTTP messages as plain values: heads, fields, frames, addresses.
+//!
+//! Nothing here does I/O or knows a codec. HTTP/1, HTTP/2 and later HTTP/3 meet the rest of the gateway in
+//! the two pull traits of [`downstream`].
+#![forbid(unsafe_code)]
+
+mod addr;
+pub mod body;
+pub mod downstream;
+mod fields;
+mod head;
+mod method;
+pub mod path;
+pub mod status;
+
+pub use addr::{ClientAddr, PeerAddr};
+pub use body::{BodyError, Frame};
+pub use downstream::{BodySource, Downstream, SendError};
+pub use fields::Fields;
+pub use head::{BodyLength, RequestHead, ResponseHead, Source, Version};
+pub use method::Method;

@@ -1,0 +1,37 @@
+use crate::PublicApi;
+use std::{any::Any, sync::Arc};
+use wire::Method;
+
+/// Who a request is made by, as authentication found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumer {
+    /// The consumer's username.
+    pub name: Arc<str>,
+    /// The consumer group that it belongs to.
+    pub group_id: Option<Arc<str>>,
+    /// The label `custom_id`, sent upstream as `X-Consumer-Custom-ID`.
+    pub custom_id: Option<Arc<str>>,
+    /// The credential that was used, when it is not the consumer's own plugin configuration.
+    pub credential_id: Option<Arc<str>>,
+    /// Labels, in the order written.
+    pub labels: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// A credential's place in its plugin's index.
+pub trait CredentialIndex {
+    /// The consumer that owns a credential with this key, and the credential as the plugin compiled it.
+    /// Takes the same time for every wrong key of one length.
+    fn find(&self, plugin: &str, key: &[u8]) -> Option<(Arc<Consumer>, Arc<dyn Any + Send + Sync>)>;
+}
+
+/// What plugins may look up in the snapshot while a request runs.
+pub trait Directory: CredentialIndex {
+    /// A consumer by its username.
+    fn consumer(&self, name: &str) -> Option<Arc<Consumer>>;
+    /// Whether any consumer has credentials for the plugin.
+    fn has_credentials(&self, plugin: &str) -> bool;
+    /// A plugin's metadata as it compiled it.
+    fn metadata(&self, plugin: &str) -> Option<Arc<dyn Any + Send + Sync>>;
+    /// The handler that a plugin registered for this method and path.
+    fn public_api(&self, method: &Method, path: &str) -> Option<PublicApi>;
+}

@@ -1,0 +1,222 @@
+use crate::{Consumer, Directory, Request, Shared, UpstreamRequest};
+use std::{
+    any::Any,
+    borrow::Cow,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use wire::{ClientAddr, Downstream, PeerAddr, Source};
+
+/// What plugins may know of the matched route.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RouteFacts {
+    /// The route's id.
+    pub id: Arc<str>,
+    /// Its name; empty when it has none.
+    pub name: Arc<str>,
+    /// Its service's id.
+    pub service_id: Option<Arc<str>>,
+    /// Its service's name.
+    pub service_name: Option<Arc<str>>,
+    /// Its plugin config's id.
+    pub plugin_config_id: Option<Arc<str>>,
+}
+
+/// Which running slot of the chain a piece of state belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SlotId(pub usize);
+
+/// Times of one exchange.
+#[derive(Debug, Clone)]
+pub struct Timings {
+    /// When the head had arrived.
+    pub started: Instant,
+    /// Wall clock at that moment, since the Unix epoch.
+    pub started_at: Duration,
+    /// Time spent with the upstream: from connecting to the last byte.
+    pub upstream: Option<Duration>,
+    /// Time to the upstream's head.
+    pub upstream_header: Option<Duration>,
+    /// Time to connect; zero on a pooled connection.
+    pub upstream_connect: Option<Duration>,
+    /// The whole exchange; set when the log phase begins.
+    pub total: Duration,
+}
+
+/// What was answered.
+#[derive(Debug, Clone)]
+pub struct ResponseFacts {
+    /// The status sent; 0 before there is one, 499 when the client went away before.
+    pub status: u16,
+    /// The upstream's own status, the last attempt's.
+    pub upstream_status: Option<u16>,
+    /// Who made the response.
+    pub source: Source,
+    /// Bytes sent to the client.
+    pub bytes_sent: u64,
+    /// Bytes of the body sent to the client.
+    pub body_bytes_sent: u64,
+    /// Bytes received from the client.
+    pub bytes_received: u64,
+    /// Fields sent, kept only when something in the configuration asks for `$sent_http_*`.
+    pub fields: wire::Fields,
+}
+
+/// The context of one request, from its head to its log phase.
+#[allow(missing_debug_implementations)]
+pub struct Ctx {
+    /// The request.
+    pub request: Request,
+    /// The other end of the connection.
+    pub peer: PeerAddr,
+    /// Our end of the connection.
+    pub local: SocketAddr,
+    /// The client; written again only by real-ip.
+    pub client: ClientAddr,
+    /// The matched route.
+    pub route: Option<Arc<RouteFacts>>,
+    /// The pattern of the route that matched, and its host pattern: for metrics.
+    pub matched_uri: Option<Arc<str>>,
+    /// The host pattern of the route that matched.
+    pub matched_host: Option<Arc<str>>,
+    /// What goes upstream instead of the request as received.
+    pub upstream: UpstreamRequest,
+    /// The node that was picked last: `(host as configured, address)`.
+    pub node: Option<(Arc<str>, SocketAddr)>,
+    /// Every upstream address that was tried.
+    pub tried: smallvec::SmallVec<[SocketAddr; 2]>,
+    /// Times.
+    pub timings: Timings,
+    /// What was answered.
+    pub response: ResponseFacts,
+    /// `$request_id`, and `$apisix_request_id`: made on first use.
+    pub request_id: std::cell::OnceCell<String>,
+    /// Captures of proxy-rewrite's `regex_uri`, published for templates (`$1`).
+    pub captures: Vec<Vec<u8>>,
+    /// Process-wide state.
+    pub shared: Arc<Shared>,
+    consumer: Option<Arc<Consumer>>,
+    directory: Rc<dyn Directory>,
+    downstream: Rc<dyn Downstream>,
+    state: smallvec::SmallVec<[(SlotId, Box<dyn Any>); 2]>,
+    running: SlotId,
+}
+
+impl Ctx {
+    /// The context of a request that just arrived.
+    pub fn new(
+        request: Request,
+        peer: PeerAddr,
+        local: SocketAddr,
+        client: ClientAddr,
+        directory: Rc<dyn Directory>,
+        downstream: Rc<dyn Downstream>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let timings = Timings {
+            started: Instant::now(),
+            started_at: shared.clock.now(),
+            upstream: None,
+            upstream_header: None,
+            upstream_connect: None,
+            total: Duration::ZERO,
+        };
+        let response = ResponseFacts {
+            status: 0,
+            upstream_status: None,
+            source: Source::Gateway,
+            bytes_sent: 0,
+            body_bytes_sent: 0,
+            bytes_received: 0,
+            fields: wire::Fields::new(),
+        };
+        Self {
+            request,
+            peer,
+            local,
+            client,
+            route: None,
+            matched_uri: None,
+            matched_host: None,
+            upstream: UpstreamRequest::default(),
+            node: None,
+            tried: smallvec::SmallVec::new(),
+            timings,
+            response,
+            request_id: std::cell::OnceCell::new(),
+            captures: Vec::new(),
+            shared,
+            consumer: None,
+            directory,
+            downstream,
+            state: smallvec::SmallVec::new(),
+            running: SlotId::default(),
+        }
+    }
+
+    /// The authenticated consumer.
+    pub fn consumer(&self) -> Option<&Arc<Consumer>> {
+        self.consumer.as_ref()
+    }
+
+    /// Sets who makes the request: the only writer of identity variables and of the identity fields that go upstream
+    /// (`X-Consumer-Username`, `X-Credential-Identifier`, `X-Consumer-Custom-ID`).
+    pub fn set_consumer(&mut self, consumer: Arc<Consumer>) {
+        let fields = &mut self.request.fields;
+        fields.set("X-Consumer-Username", consumer.name.as_bytes());
+        for (name, value) in
+            [("X-Credential-Identifier", &consumer.credential_id), ("X-Consumer-Custom-ID", &consumer.custom_id)]
+        {
+            match value {
+                Some(value) => fields.set(name, value.as_bytes()),
+                None => {
+                    fields.remove(name);
+                }
+            }
+        }
+        self.consumer = Some(consumer);
+    }
+
+    /// What may be looked up in the snapshot.
+    pub fn directory(&self) -> &Rc<dyn Directory> {
+        &self.directory
+    }
+
+    /// The client's side of the exchange.
+    pub fn downstream(&self) -> &Rc<dyn Downstream> {
+        &self.downstream
+    }
+
+    /// A plugin's metadata.
+    pub fn metadata<P: crate::Plugin>(&self) -> Option<Arc<P::Metadata>> {
+        self.directory.metadata(P::NAME)?.downcast().ok()
+    }
+
+    /// The state of the running slot, made on first use.
+    pub fn state<S: Default + 'static>(&mut self) -> &mut S {
+        let running = self.running;
+        let at = match self.state.iter().position(|(id, any)| *id == running && any.is::<S>()) {
+            Some(at) => at,
+            None => {
+                self.state.push((running, Box::<S>::default()));
+                self.state.len() - 1
+            }
+        };
+        match self.state.get_mut(at).and_then(|(_, any)| any.downcast_mut()) {
+            Some(state) => state,
+            None => unreachable!("the position was found by this type"),
+        }
+    }
+
+    /// Says which slot runs next; the chain's runner calls it before each hook.
+    pub fn enter(&mut self, slot: SlotId) {
+        self.running = slot;
+    }
+
+    /// The request's own id, 32 hexadecimal digits.
+    pub fn request_id(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.request_id.get_or_init(|| uuid::Uuid::new_v4().simple().to_string()))
+    }
+}

@@ -1,0 +1,28 @@
+use std::sync::Arc;
+use wire::{Fields, Method};
+
+/// What plugins decided about the request that goes upstream.
+#[derive(Debug, Default, Clone)]
+pub struct UpstreamRequest {
+    /// Another method.
+    pub method: Option<Method>,
+    /// Another target (path and query), encoded as it goes on the wire.
+    pub target: Option<Vec<u8>>,
+    /// Another `Host`, instead of what `pass_host` says.
+    pub host: Option<String>,
+    /// Another upstream than the route's, by id.
+    pub upstream_id: Option<Arc<str>>,
+}
+
+/// The head that goes upstream in one attempt; rebuilt for each.
+#[derive(Debug, Clone)]
+pub struct UpstreamHead {
+    /// The method.
+    pub method: Method,
+    /// Path and query as they go on the wire.
+    pub target: Vec<u8>,
+    /// The `Host` field.
+    pub host: Vec<u8>,
+    /// All other fields.
+    pub fields: Fields,
+}

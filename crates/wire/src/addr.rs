@@ -1,0 +1,32 @@
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+/// The address at the other end of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// The client that the request is made for: the peer, or the address that a trusted hop vouched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientAddr(pub SocketAddr);
+
+impl PeerAddr {
+    /// The address with an IPv4-mapped IPv6 address folded to IPv4, so that one client has one spelling.
+    pub fn new(addr: SocketAddr) -> Self {
+        Self(SocketAddr::new(addr.ip().to_canonical(), addr.port()))
+    }
+}
+
+impl ClientAddr {
+    /// The client's IP address.
+    pub fn ip(&self) -> IpAddr {
+        self.0.ip()
+    }
+}
+
+impl fmt::Display for ClientAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.ip().fmt(f)
+    }
+}

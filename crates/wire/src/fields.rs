@@ -1,0 +1,182 @@
+/// Header or trailer fields in the order and the case in which they were written.
+///
+/// All names and values share one buffer, so that a head costs no allocation once its connection is warm.
+/// Names are compared without regard to case (RFC 9110, section 5.1).
+#[derive(Debug, Clone, Default)]
+pub struct Fields {
+    buf: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    name: u32,
+    name_len: u16,
+    value: u32,
+    value_len: u32,
+}
+
+impl Fields {
+    /// No fields.
+    pub const fn new() -> Self {
+        Self { buf: Vec::new(), entries: Vec::new() }
+    }
+
+    /// Forgets all fields and keeps the memory.
+    pub fn clear(&mut self) {
+        self.buf.clear();
+        self.entries.clear();
+    }
+
+    /// Number of field lines.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no field line.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Appends a field line. The caller vouches for the bytes; see [`Fields::is_name`] and [`Fields::is_value`].
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        let entry = self.store(name, value);
+        self.entries.push(entry);
+    }
+
+    /// The first value of a name.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.entries.iter().find(|e| self.is_named(e, name.as_bytes())).map(|e| self.value(e))
+    }
+
+    /// The first value of a name, when it is UTF-8.
+    pub fn get_str(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(|v| std::str::from_utf8(v).ok())
+    }
+
+    /// Every value of a name, in order.
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.entries.iter().filter(move |e| self.is_named(e, name.as_bytes())).map(|e| self.value(e))
+    }
+
+    /// Whether a name is present.
+    pub fn contains(&self, name: &str) -> bool {
+        self.entries.iter().any(|e| self.is_named(e, name.as_bytes()))
+    }
+
+    /// Gives a name exactly one value: in the place of its first line, or at the end.
+    pub fn set(&mut self, name: &str, value: &[u8]) {
+        let Some(at) = self.entries.iter().position(|e| self.is_named(e, name.as_bytes())) else {
+            return self.push(name.as_bytes(), value);
+        };
+        let entry = self.store(name.as_bytes(), value);
+        let entries = std::mem::take(&mut self.entries);
+        self.entries = entries
+            .into_iter()
+            .enumerate()
+            .filter_map(|(i, e)| {
+                if i == at {
+                    return Some(entry);
+                }
+                (!self.is_named(&e, name.as_bytes())).then_some(e)
+            })
+            .collect();
+    }
+
+    /// Removes every line of a name; says whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let before = self.entries.len();
+        let buf = &self.buf;
+        self.entries.retain(|e| !slice(buf, e.name, u32::from(e.name_len)).eq_ignore_ascii_case(name.as_bytes()));
+        before != self.entries.len()
+    }
+
+    /// Keeps the lines for which `keep(name, value)` holds.
+    pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        let buf = &self.buf;
+        self.entries.retain(|e| keep(slice(buf, e.name, u32::from(e.name_len)), slice(buf, e.value, e.value_len)));
+    }
+
+    /// All lines as `(name, value)`, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.entries.iter().map(|e| (self.name(e), self.value(e)))
+    }
+
+    /// Whether the bytes are a field name (a token, RFC 9110, section 5.1).
+    pub fn is_name(name: &[u8]) -> bool {
+        !name.is_empty() && name.len() <= usize::from(u16::MAX) && name.iter().all(|&b| crate::method::is_token(b))
+    }
+
+    /// Whether the bytes are a field value: no control bytes but tab, no space at the ends (RFC 9110, section 5.5).
+    pub fn is_value(value: &[u8]) -> bool {
+        value.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f))
+            && !matches!(value.first(), Some(b' ' | b'\t'))
+            && !matches!(value.last(), Some(b' ' | b'\t'))
+    }
+
+    fn store(&mut self, name: &[u8], value: &[u8]) -> Entry {
+        let at = self.buf.len() as u32;
+        self.buf.extend_from_slice(name);
+        self.buf.extend_from_slice(value);
+        Entry { name: at, name_len: name.len() as u16, value: at + name.len() as u32, value_len: value.len() as u32 }
+    }
+
+    fn name(&self, e: &Entry) -> &[u8] {
+        slice(&self.buf, e.name, u32::from(e.name_len))
+    }
+
+    fn value(&self, e: &Entry) -> &[u8] {
+        slice(&self.buf, e.value, e.value_len)
+    }
+
+    fn is_named(&self, e: &Entry, name: &[u8]) -> bool {
+        usize::from(e.name_len) == name.len() && self.name(e).eq_ignore_ascii_case(name)
+    }
+}
+
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl<'a> FromIterator<(&'a str, &'a str)> for Fields {
+    fn from_iter<T: IntoIterator<Item = (&'a str, &'a str)>>(lines: T) -> Self {
+        let mut fields = Self::new();
+        for (name, value) in lines {
+            fields.push(name.as_bytes(), value.as_bytes());
+        }
+        fields
+    }
+}
+
+fn slice(buf: &[u8], at: u32, len: u32) -> &[u8] {
+    buf.get(at as usize..(at + len) as usize).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn set_keeps_the_place_and_removes_the_others() {
+        let mut f: Fields = [("A", "1"), ("b", "2"), ("a", "3"), ("c", "4")].into_iter().collect();
+        f.set("a", b"9");
+        let lines: Vec<_> = f.iter().collect();
+        assert_eq!(lines, [(&b"a"[..], &b"9"[..]), (b"b", b"2"), (b"c", b"4")]);
+        f.set("d", b"5");
+        assert_eq!(f.get("D"), Some(&b"5"[..]));
+        assert!(f.remove("B") && !f.contains("b") && !f.remove("b"));
+    }
+
+    #[test]
+    fn names_and_values_are_told_from_injections() {
+        for bad in [&b""[..], b"a b", b"a:", b"a\r", b"\xff"] {
+            assert!(!Fields::is_name(bad), "{bad:?}");
+        }
+        for bad in [&b" a"[..], b"a ", b"a\nb", b"a\0", b"\x7f"] {
+            assert!(!Fields::is_value(bad), "{bad:?}");
+        }
+        assert!(Fields::is_value(b"") && Fields::is_value("ü".as_bytes()) && Fields::is_value(b"a\tb"));
+    }
+}
