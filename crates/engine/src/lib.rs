@@ -1,1 +1,19 @@
-//! engine.
+//! Transport: listeners, workers, codecs and upstream connections. The only crate that names an HTTP codec.
+
+mod clock;
+pub mod h1;
+pub mod h2;
+mod limits;
+mod listener;
+mod pool;
+mod service;
+mod timer;
+mod worker;
+
+pub use clock::http_date;
+pub use limits::{H2Limits, Limits};
+pub use listener::{Listener, bind};
+pub use pool::{Pool, PoolLimits, PoolTarget};
+pub use service::{ConnectionFacts, Service};
+pub use timer::Timer;
+pub use worker::{Census, Drain, serve};

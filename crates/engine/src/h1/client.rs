@@ -1,0 +1,353 @@
+//! One connection to an upstream.
+
+use super::{
+    Chunk, Chunked, Framing,
+    encode::{self, OutFraming},
+    parse,
+    queue::Queue,
+};
+use crate::Limits;
+use bytes::BytesMut;
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+use tokio::net::TcpStream;
+use tokio_util::io::poll_read_buf;
+use wire::{BodyLength, Fields, Frame, Method, ResponseHead};
+
+const HEAD_BUFFER: usize = 8 << 10;
+const BODY_BUFFER: usize = 64 << 10;
+/// Bytes queued for an upstream before the client has to wait.
+const QUEUE_MAX: usize = 128 << 10;
+/// Interim responses before a final one.
+const MAX_INTERIM: u32 = 16;
+
+/// Whose fault it is and whether the request may be tried again is decided by the exchange from these.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// The connection ended before the first byte of an answer.
+    #[error("the upstream closed the connection before it answered")]
+    Closed,
+    /// It ended in the middle of an answer.
+    #[error("the upstream closed the connection in the middle of its answer")]
+    Truncated,
+    /// The answer is not HTTP, or ambiguous.
+    #[error("the upstream's answer is malformed: {0}")]
+    Malformed(&'static str),
+    /// The operating system's error.
+    #[error("the connection to the upstream failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A connection to an upstream, between or within exchanges.
+#[derive(Debug)]
+pub struct Client {
+    io: TcpStream,
+    read: BytesMut,
+    scanned: usize,
+    queue: Queue,
+    out: OutFraming,
+    body: Body,
+    is_head: bool,
+    is_reusable: bool,
+    has_answer: bool,
+    is_answered: bool,
+    interim: u32,
+    written: u64,
+    is_upgraded: bool,
+    /// Requests sent on it.
+    pub requests: u64,
+    /// When it was connected.
+    pub born: Instant,
+    /// When bytes last moved, or when it was put back into its pool.
+    pub last_progress: Instant,
+}
+
+#[derive(Debug)]
+enum Body {
+    Done,
+    Length(u64),
+    Chunked(Box<Chunked>),
+    UntilClose,
+}
+
+impl Client {
+    /// Connects. The caller bounds the time.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
+        let io = TcpStream::connect(addr).await?;
+        io.set_nodelay(true)?;
+        let now = Instant::now();
+        Ok(Self {
+            io,
+            read: BytesMut::new(),
+            scanned: 0,
+            queue: Queue::default(),
+            out: OutFraming::None,
+            body: Body::Done,
+            is_head: false,
+            is_reusable: true,
+            has_answer: false,
+            is_answered: false,
+            interim: 0,
+            written: 0,
+            is_upgraded: false,
+            requests: 0,
+            born: now,
+            last_progress: now,
+        })
+    }
+
+    /// Queues a request's head.
+    pub fn send_head(
+        &mut self,
+        method: &Method,
+        target: &[u8],
+        host: &[u8],
+        fields: &Fields,
+        body: BodyLength,
+        upgrade: Option<&[u8]>,
+    ) {
+        self.requests += 1;
+        self.is_head = *method == Method::Head;
+        self.has_answer = false;
+        self.is_answered = false;
+        self.interim = 0;
+        self.scanned = 0;
+        self.written = 0;
+        self.last_progress = Instant::now();
+        self.out = match body {
+            // A request that usually has a body says that it has none (RFC 9110, section 8.6).
+            BodyLength::None if matches!(method, Method::Post | Method::Put | Method::Patch) => OutFraming::Length(0),
+            BodyLength::None => OutFraming::None,
+            BodyLength::Exact(n) => OutFraming::Length(n),
+            BodyLength::Unknown => OutFraming::Chunked,
+        };
+        encode::request_head(self.queue.tail(), method, target, host, fields, self.out, upgrade);
+    }
+
+    /// Queues a frame of the request's body; says whether it fits what the head promised.
+    #[must_use]
+    pub fn send_frame(&mut self, frame: Frame) -> bool {
+        match encode::frame(&mut self.queue, self.out, frame) {
+            Some(framing) => {
+                self.out = framing;
+                true
+            }
+            None => {
+                self.is_reusable = false;
+                false
+            }
+        }
+    }
+
+    /// Whether the queue has room for another frame.
+    pub fn has_room(&self) -> bool {
+        self.queue.len() < QUEUE_MAX
+    }
+
+    /// Whether any byte of the request was handed to the operating system.
+    pub fn has_sent(&self) -> bool {
+        self.written > 0
+    }
+
+    /// Ready when all that was queued has been handed to the operating system.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+        if self.queue.len() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let before = self.written;
+        let polled = self.queue.poll_write(&mut self.io, cx, &mut self.written);
+        if before != self.written {
+            self.last_progress = Instant::now();
+        }
+        polled.map_err(|error| {
+            self.is_reusable = false;
+            UpstreamError::Io(error)
+        })
+    }
+
+    /// Reads the next response head: any number of interim ones, then the final one.
+    pub fn poll_head(&mut self, cx: &mut Context<'_>, limits: &Limits) -> Poll<Result<ResponseHead, UpstreamError>> {
+        loop {
+            match parse::find_end(&self.read, &mut self.scanned) {
+                Err((_, reason)) => return Poll::Ready(Err(self.malformed(reason))),
+                Ok(Some(end)) => return Poll::Ready(self.begin_answer(end, limits)),
+                Ok(None) if self.read.len() > limits.header_bytes.max(64 << 10) => {
+                    return Poll::Ready(Err(self.malformed("headers-too-large")));
+                }
+                Ok(None) => {}
+            }
+            self.read.reserve(HEAD_BUFFER);
+            match ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read)) {
+                Ok(0) if !self.has_answer => return Poll::Ready(Err(UpstreamError::Closed)),
+                Ok(0) => return Poll::Ready(Err(UpstreamError::Truncated)),
+                Ok(_) => {
+                    self.has_answer = true;
+                    self.last_progress = Instant::now();
+                }
+                Err(error) if !self.has_answer && error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Poll::Ready(Err(UpstreamError::Closed));
+                }
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    fn begin_answer(&mut self, end: usize, limits: &Limits) -> Result<ResponseHead, UpstreamError> {
+        let bytes = self.read.split_to(end);
+        self.scanned = 0;
+        let (head, version) = parse::response(&bytes, limits).map_err(|(_, reason)| self.malformed(reason))?;
+        if head.status == 101 {
+            self.is_upgraded = true;
+            self.is_reusable = false;
+            self.is_answered = true;
+            return Ok(head);
+        }
+        if head.status < 200 {
+            self.interim += 1;
+            if self.interim > MAX_INTERIM {
+                return Err(self.malformed("too-many-interim-responses"));
+            }
+            return Ok(head);
+        }
+        let framing = Framing::of_response(&head.fields, version, head.status, self.is_head)
+            .map_err(|(_, reason)| self.malformed(reason))?;
+        self.body = match framing {
+            Framing::None | Framing::Length(0) => Body::Done,
+            Framing::Length(n) => Body::Length(n),
+            Framing::Chunked => Body::Chunked(Box::default()),
+            Framing::UntilClose => Body::UntilClose,
+        };
+        self.is_answered = true;
+        self.is_reusable &=
+            super::server::wants_keep_alive(&head.fields, version) && framing != Framing::UntilClose;
+        Ok(head)
+    }
+
+    /// What is known of the answer's length.
+    pub fn length(&self) -> BodyLength {
+        match &self.body {
+            Body::Done => BodyLength::None,
+            Body::Length(n) => BodyLength::Exact(*n),
+            Body::Chunked(_) | Body::UntilClose => BodyLength::Unknown,
+        }
+    }
+
+    /// Pulls the next frame of the answer's body.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, UpstreamError>> {
+        loop {
+            match self.take_frame() {
+                Ok(Some(frame)) => return Poll::Ready(Ok(frame)),
+                Ok(None) => {}
+                Err(reason) => return Poll::Ready(Err(self.malformed(reason))),
+            }
+            self.read.reserve(match &self.body {
+                Body::Length(left) => usize::try_from(*left).unwrap_or(BODY_BUFFER).clamp(512, BODY_BUFFER),
+                _ => BODY_BUFFER / 2,
+            });
+            match ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read)) {
+                Ok(0) if matches!(self.body, Body::UntilClose) => {
+                    self.body = Body::Done;
+                    return Poll::Ready(Ok(Frame::End));
+                }
+                Ok(0) => {
+                    self.is_reusable = false;
+                    return Poll::Ready(Err(UpstreamError::Truncated));
+                }
+                Ok(_) => self.last_progress = Instant::now(),
+                Err(error) => {
+                    self.is_reusable = false;
+                    return Poll::Ready(Err(error.into()));
+                }
+            }
+        }
+    }
+
+    fn take_frame(&mut self) -> Result<Option<Frame>, &'static str> {
+        loop {
+            let n = match &mut self.body {
+                Body::Done => return Ok(Some(Frame::End)),
+                _ if self.read.is_empty() => return Ok(None),
+                Body::UntilClose => self.read.len(),
+                Body::Length(left) => {
+                    let n = usize::try_from(*left).unwrap_or(usize::MAX).min(self.read.len());
+                    *left -= n as u64;
+                    if *left == 0 {
+                        self.body = Body::Done;
+                    }
+                    n
+                }
+                Body::Chunked(decoder) => match decoder.decode(&self.read)? {
+                    Chunk::More => return Ok(None),
+                    Chunk::Skip(n) => {
+                        let _ = self.read.split_to(n);
+                        continue;
+                    }
+                    Chunk::Data(n) => n,
+                    Chunk::End(n, trailers) => {
+                        let _ = self.read.split_to(n);
+                        self.body = Body::Done;
+                        return Ok(Some(if trailers.is_empty() { Frame::End } else { Frame::Trailers(trailers) }));
+                    }
+                },
+            };
+            return Ok(Some(Frame::Data(self.read.split_to(n).freeze())));
+        }
+    }
+
+    /// Whether the connection may serve another request: both messages are complete, and nothing came after the answer.
+    pub fn is_reusable(&self) -> bool {
+        self.is_reusable
+            && self.is_answered
+            && matches!(self.body, Body::Done)
+            && self.read.is_empty()
+            && self.queue.len() == 0
+            && matches!(self.out, OutFraming::None | OutFraming::Length(0))
+    }
+
+    /// Whether an idle connection is still open and silent. Bytes that nobody asked for would become the next client's answer.
+    pub fn is_silent(&self) -> bool {
+        let mut probe = [std::mem::MaybeUninit::uninit(); 1];
+        match socket2::SockRef::from(&self.io).recv_with_flags(&mut probe, libc::MSG_PEEK | libc::MSG_DONTWAIT) {
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+            Ok(_) => false,
+        }
+    }
+
+    /// Gives the memory of an idle connection back.
+    pub fn shrink(&mut self) {
+        self.read = BytesMut::new();
+        self.queue.shrink();
+    }
+
+    /// Reads raw bytes after an upgrade.
+    pub fn poll_raw_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<BytesMut>> {
+        if self.read.is_empty() {
+            self.read.reserve(HEAD_BUFFER * 2);
+            ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read))?;
+        }
+        Poll::Ready(Ok(self.read.split()))
+    }
+
+    /// Queues raw bytes after an upgrade.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.queue.tail().extend_from_slice(bytes);
+    }
+
+    /// Ends our direction of an upgraded connection.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        tokio::io::AsyncWrite::poll_shutdown(Pin::new(&mut self.io), cx)
+    }
+
+    fn malformed(&mut self, reason: &'static str) -> UpstreamError {
+        self.is_reusable = false;
+        UpstreamError::Malformed(reason)
+    }
+}

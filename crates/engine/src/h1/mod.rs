@@ -1,0 +1,12 @@
+//! HTTP/1.0 and 1.1 on both sides (RFC 9112), strict by construction.
+
+mod chunked;
+pub mod client;
+mod encode;
+mod framing;
+pub mod parse;
+mod queue;
+pub(crate) mod server;
+
+pub use chunked::{Chunk, Chunked};
+pub use framing::Framing;
