@@ -87,6 +87,10 @@ pub fn parse(bytes: &[u8], limits: Limits) -> Result<Value, JsonError> {
         match refusal {
             Some(Refusal::Deep) => JsonError::TooDeep { limit, line, column },
             Some(Refusal::Duplicate { key, path }) => JsonError::DuplicateKey { key, path, line, column },
+            // serde_json counts the levels of its own recursion, and notices the level after the deepest first.
+            None if error.to_string().starts_with("recursion limit exceeded") => {
+                JsonError::TooDeep { limit, line, column }
+            }
             None => JsonError::Syntax { message: error.to_string(), line, column },
         }
     })

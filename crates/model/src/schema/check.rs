@@ -77,10 +77,12 @@ impl<'a> Run<'a> {
                 return Err(violation("the input data should be an empty table"));
             }
         }
-        if let Some(rules) = &node.array
-            && let Value::Array(items) = value
-        {
-            self.array(rules, items)?;
+        if let Some(rules) = &node.array {
+            match value {
+                Value::Array(items) => self.array(rules, items)?,
+                Value::Object(fields) if fields.is_empty() => self.array(rules, &mut [])?,
+                _ => {}
+            }
         }
         if let Value::String(text) = value {
             check_string(&node.string, text)?;

@@ -15,7 +15,7 @@ use super::node::{
 use crate::json::prepend;
 
 /// Schemas nested deeper than this are refused.
-const DEEPEST: usize = 120;
+const DEEPEST: usize = 64;
 
 /// Compiles `source`; the first node is the root.
 pub(super) fn compile(source: &Value) -> Result<Vec<Node>, SchemaError> {
@@ -115,8 +115,8 @@ impl Compiler<'_> {
         let mut node = Node {
             accepts_reference: types.as_ref().is_none_or(|types| types.text == "string"),
             types,
-            object: self.object(fields)?,
-            array: self.array(fields)?,
+            object: self.object(fields)?.map(Box::new),
+            array: self.array(fields)?.map(Box::new),
             string: string(fields)?,
             number: numbers(fields)?,
             options,
@@ -145,7 +145,7 @@ impl Compiler<'_> {
     fn changes(&self, node: &Node) -> bool {
         let typed = node.types.as_ref().is_some_and(|types| matches!(types.any.as_slice(), [Type::Object | Type::Array]));
         typed
-            || node.object.as_ref().is_some_and(|object| object.properties.iter().any(|p| p.default.is_some()))
+            || node.object.as_deref().is_some_and(|object| object.properties.iter().any(|p| p.default.is_some()))
             || node.same_value().chain(node.inner_values()).any(|id| self.fills(id))
     }
 
@@ -295,7 +295,7 @@ impl Compiler<'_> {
 impl Node {
     /// The subschemas that apply to the same value.
     pub(super) fn same_value(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let object = self.object.iter();
+        let object = self.object.as_deref().into_iter();
         let properties = object.clone().flat_map(|object| &object.properties);
         let dependencies = properties
             .filter_map(|property| property.dependency.as_ref())
@@ -312,12 +312,12 @@ impl Node {
 
     /// The subschemas that apply to fields and items of the value.
     fn inner_values(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let fields = self.object.iter().flat_map(|object| {
+        let fields = self.object.as_deref().into_iter().flat_map(|object| {
             let properties = object.properties.iter().map(|property| property.node);
             let patterns = object.patterns.iter().map(|(_, id)| *id);
             properties.chain(patterns).chain(object.additional.schema())
         });
-        let items = self.array.iter().flat_map(|array| {
+        let items = self.array.as_deref().into_iter().flat_map(|array| {
             let (each, tuple, additional) = match &array.items {
                 Items::Each(id) => (Some(*id), [].as_slice(), None),
                 Items::Tuple { items, additional } => (None, items.as_slice(), additional.schema()),

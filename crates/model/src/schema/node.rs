@@ -18,8 +18,8 @@ pub(super) struct Node {
     /// A secret reference stands for a string that is only known later, so it passes unchecked.
     pub(super) accepts_reference: bool,
     pub(super) types: Option<Types>,
-    pub(super) object: Option<ObjectRules>,
-    pub(super) array: Option<ArrayRules>,
+    pub(super) object: Option<Box<ObjectRules>>,
+    pub(super) array: Option<Box<ArrayRules>>,
     pub(super) string: StringRules,
     pub(super) number: NumberRules,
     pub(super) options: Option<Vec<Value>>,

@@ -82,19 +82,19 @@ fn within(found: Vec<UnknownField>, segment: &str) -> impl Iterator<Item = Unkno
 }
 
 fn declared<'a>(nodes: &[&'a Node]) -> Vec<&'a str> {
-    let objects = nodes.iter().filter_map(|node| node.object.as_ref());
+    let objects = nodes.iter().filter_map(|node| node.object.as_deref());
     objects.flat_map(|object| object.properties.iter().map(|property| property.name.as_str())).collect()
 }
 
 fn is_open(node: &Node) -> bool {
-    node.object.as_ref().is_some_and(|object| {
+    node.object.as_deref().is_some_and(|object| {
         !object.patterns.is_empty() || matches!(object.additional, Additional::Any | Additional::Schema(_))
     })
 }
 
 fn field_schemas(nodes: &[&Node], name: &str) -> Vec<NodeId> {
     let mut ids = Vec::new();
-    for object in nodes.iter().filter_map(|node| node.object.as_ref()) {
+    for object in nodes.iter().filter_map(|node| node.object.as_deref()) {
         let before = ids.len();
         ids.extend(object.properties.iter().filter(|property| property.name == name).map(|property| property.node));
         ids.extend(object.patterns.iter().filter(|(pattern, _)| pattern.is_match(name)).map(|(_, id)| *id));
@@ -106,7 +106,7 @@ fn field_schemas(nodes: &[&Node], name: &str) -> Vec<NodeId> {
 }
 
 fn item_schemas(nodes: &[&Node], index: usize) -> Vec<NodeId> {
-    let arrays = nodes.iter().filter_map(|node| node.array.as_ref());
+    let arrays = nodes.iter().filter_map(|node| node.array.as_deref());
     arrays
         .filter_map(|array| match &array.items {
             Items::Each(id) => Some(*id),
