@@ -1,1 +1,252 @@
-//! admin.
+//! The Admin API under `/apisix/admin`: one set of operations for every kind of document, schemas, plugins.
+#![forbid(unsafe_code)]
+
+mod auth;
+mod collection;
+mod configuration;
+mod errors;
+pub mod keys;
+mod list;
+mod patch;
+mod query;
+mod resource;
+mod schemas;
+
+#[cfg(test)]
+mod tests;
+
+pub use auth::{AdminKey, Role};
+pub use collection::Collection;
+pub use configuration::{Change, Configuration, Expected, Stored, WriteError};
+
+use bytes::Bytes;
+use errors::{Done, Refusal};
+use ipnet::IpNet;
+use model::json;
+use plugin::Reply;
+use query::Query;
+use serde_json::Value;
+use std::{net::IpAddr, sync::Arc};
+use wire::{Fields, Method};
+
+/// A request to the Admin API.
+#[derive(Debug, Clone)]
+pub struct AdminRequest {
+    /// Its method.
+    pub method: Method,
+    /// Its normalised path.
+    pub path: String,
+    /// Its query without the question mark.
+    pub query: Option<Vec<u8>>,
+    /// Its fields.
+    pub fields: Fields,
+    /// Its whole body.
+    pub body: Bytes,
+    /// The address of the connection.
+    pub peer: IpAddr,
+}
+
+/// `deployment.admin` as far as the API itself is concerned.
+#[derive(Clone)]
+#[allow(missing_debug_implementations)] // it holds keys
+pub struct Settings {
+    /// `admin_key_required`.
+    pub is_key_required: bool,
+    /// `admin_key`.
+    pub keys: Vec<AdminKey>,
+    /// Whether the difference `admin-key-in-query` is off, so that keys in query and cookie count.
+    pub is_key_in_query_allowed: bool,
+    /// `allow_admin`; empty allows everybody.
+    pub allow: Vec<IpNet>,
+    /// `enable_admin_cors`.
+    pub has_cors: bool,
+    /// Whether `admin_api_version` is `v3`.
+    pub is_v3: bool,
+    /// `deployment.etcd.prefix`: what keys are shown with.
+    pub prefix: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            is_key_required: true,
+            keys: Vec::new(),
+            is_key_in_query_allowed: false,
+            allow: Vec::new(),
+            has_cors: true,
+            is_v3: true,
+            prefix: "/apisix".to_owned(),
+        }
+    }
+}
+
+/// The Admin API.
+#[allow(missing_debug_implementations)] // it holds keys
+pub struct AdminApi<C> {
+    configuration: Arc<C>,
+    settings: Settings,
+}
+
+/// The largest body: 1.5 MiB.
+pub const MAX_BODY: usize = 3 << 19;
+
+impl<C: Configuration> AdminApi<C> {
+    /// Over a configuration.
+    pub fn new(configuration: Arc<C>, settings: Settings) -> Self {
+        Self { configuration, settings }
+    }
+
+    /// Answers a request: status, body and every field but `Server`.
+    pub async fn handle(&self, request: AdminRequest) -> Reply {
+        if let Err(refusal) = auth::check_address(&self.settings, request.peer) {
+            return refusal.reply();
+        }
+        if self.settings.has_cors && request.method == Method::Options {
+            return preflight();
+        }
+        let AdminRequest { method, path, query, fields, body, .. } = request;
+        let query = Query::parse(&query.unwrap_or_default());
+        let call = Call { method, path: &path, query, fields, body };
+        let mut is_versioned = false;
+        let reply = match self.route(call, &mut is_versioned).await {
+            Ok(done) => done.reply(self.settings.is_v3),
+            Err(refusal) => {
+                tracing::info!(path, status = refusal.reply().status, "admin request refused");
+                refusal.reply()
+            }
+        };
+        self.finish(reply, is_versioned)
+    }
+
+    /// `is_versioned` becomes true where APISIX sends `X-API-VERSION`: once a kind was asked.
+    async fn route(&self, call: Call<'_>, is_versioned: &mut bool) -> Result<Done, Refusal> {
+        let conf = &*self.configuration;
+        if call.path == ROOT && call.method == Method::Head {
+            return Ok(Done::Nothing);
+        }
+        let rest = call.path.strip_prefix(ROOT).and_then(|rest| rest.strip_prefix('/')).ok_or(Refusal::NotRouted)?;
+        if !matches!(call.method, Method::Get | Method::Put | Method::Post | Method::Delete | Method::Patch) {
+            return Err(Refusal::NotRouted);
+        }
+        auth::check_key(&self.settings, &call.method, &call.fields, &call.query)?;
+        let mut segments: Vec<&str> = rest.split('/').collect();
+        while segments.last().is_some_and(|last| last.is_empty()) {
+            segments.pop();
+        }
+        match (&call.method, segments.as_slice()) {
+            (Method::Post, ["configs", "validate"]) => {
+                if call.body.is_empty() {
+                    return Err(Refusal::BodyEmpty);
+                }
+                if call.fields.get("content-type").is_some_and(|kind| kind.starts_with(b"application/yaml")) {
+                    return Err(Refusal::BodyIsYaml);
+                }
+                return schemas::validate_all(&call.json()?.unwrap_or_default(), conf);
+            }
+            (Method::Get, ["plugins", "list"]) => return schemas::plugin_names(&call.query, conf),
+            (Method::Post, ["schema", "validate", name, ..]) => {
+                if Collection::named(name).is_none() {
+                    return Err(Refusal::UnknownResource((*name).to_owned()));
+                }
+                return schemas::validate(name, call.json()?.as_ref(), conf);
+            }
+            (method, ["plugins", "reload"]) => return schemas::reload(method),
+            _ => {}
+        }
+        let segments = match segments.as_slice() {
+            ["schema", rest @ ..] if rest.first() == Some(&"plugins") => rest,
+            all => all,
+        };
+        let (name, after) = segments.split_first().map_or(("", &[][..]), |(name, after)| (*name, after));
+        if matches!(name, "schema" | "plugins") {
+            if call.method != Method::Get {
+                return Err(Refusal::NoOperation);
+            }
+            call.json()?;
+            call.check_ttl()?;
+            *is_versioned = true;
+            let name_of = after.first().copied();
+            return if name == "schema" {
+                schemas::of_kind(name_of, conf)
+            } else {
+                schemas::of_plugin(name_of, &call.query, conf)
+            };
+        }
+        let (collection, consumer, after) = match (name, after) {
+            ("consumers", [consumer, "credentials", after @ ..]) => (Collection::Credentials, Some(*consumer), after),
+            _ => match Collection::named(name).filter(|&named| named != Collection::Credentials) {
+                Some(collection) => (collection, None, after),
+                None => return Err(Refusal::UnknownResource(name.to_owned())),
+            },
+        };
+        let body = call.json()?;
+        call.check_ttl()?;
+        *is_versioned = true;
+        let (id, sub_path) = after.split_first().map_or((None, &[][..]), |(id, below)| (Some(*id), below));
+        let prefix = &self.settings.prefix;
+        let query = &call.query;
+        resource::Operation { collection, consumer, id, sub_path, body, query, prefix }.run(&call.method, conf).await
+    }
+
+    fn finish(&self, mut reply: Reply, is_versioned: bool) -> Reply {
+        if reply.body != plugin::ReplyBody::Default {
+            reply.fields.set("Content-Type", b"application/json");
+        }
+        if is_versioned {
+            reply.fields.set("X-API-VERSION", if self.settings.is_v3 { b"v3" } else { b"v2" });
+        }
+        if self.settings.has_cors {
+            reply.fields.set("Access-Control-Allow-Origin", b"*");
+            reply.fields.set("Access-Control-Allow-Credentials", b"true");
+            reply.fields.set("Access-Control-Expose-Headers", b"*");
+            reply.fields.set("Access-Control-Max-Age", b"3600");
+        }
+        reply
+    }
+}
+
+struct Call<'a> {
+    method: Method,
+    path: &'a str,
+    query: Query,
+    fields: Fields,
+    body: Bytes,
+}
+
+impl Call<'_> {
+    /// The body as JSON; `None` when it is empty.
+    fn json(&self) -> Result<Option<Value>, Refusal> {
+        if self.body.len() > MAX_BODY {
+            return Err(Refusal::BodyTooLarge { size: self.body.len(), limit: MAX_BODY });
+        }
+        if self.body.is_empty() {
+            return Ok(None);
+        }
+        json::parse(&self.body, json::Limits { bytes: MAX_BODY, ..json::Limits::default() }).map(Some).map_err(|error| {
+            let raw = String::from_utf8_lossy(&self.body).into_owned();
+            Refusal::BodyNotJson { error: error.to_string(), raw }
+        })
+    }
+
+    fn check_ttl(&self) -> Result<(), Refusal> {
+        match self.query.first("ttl").map(|ttl| ttl.trim().parse::<f64>()) {
+            None => Ok(()),
+            Some(Err(_)) => Err(Refusal::TtlNotNumber),
+            // APISIX reads and deletes without looking at it.
+            Some(Ok(_)) if matches!(self.method, Method::Get | Method::Delete) => Ok(()),
+            Some(Ok(_)) => Err(Refusal::TtlUnsupported),
+        }
+    }
+}
+
+fn preflight() -> Reply {
+    Reply::text(200, "")
+        .with("Access-Control-Allow-Origin", b"*")
+        .with("Access-Control-Allow-Methods", b"POST, GET, PUT, OPTIONS, DELETE, PATCH")
+        .with("Access-Control-Max-Age", b"3600")
+        .with("Access-Control-Allow-Headers", b"*")
+        .with("Access-Control-Allow-Credentials", b"true")
+        .with("Content-Type", b"text/plain")
+}
+
+const ROOT: &str = "/apisix/admin";

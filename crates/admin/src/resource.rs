@@ -1,0 +1,324 @@
+//! One set of operations for every collection.
+
+use crate::{
+    collection::Collection,
+    configuration::{Change, Configuration, Expected, Stored, WriteError},
+    errors::{Done, Refusal, Shown},
+    list, patch,
+    query::Query,
+};
+use serde_json::{Map, Value};
+use std::time::{SystemTime, UNIX_EPOCH};
+use wire::Method;
+
+/// A request for a collection.
+pub(crate) struct Operation<'a> {
+    /// The collection.
+    pub(crate) collection: Collection,
+    /// The consumer of a credential.
+    pub(crate) consumer: Option<&'a str>,
+    /// The id in the path.
+    pub(crate) id: Option<&'a str>,
+    /// The path below the id.
+    pub(crate) sub_path: &'a [&'a str],
+    /// The body; `None` when there was none.
+    pub(crate) body: Option<Value>,
+    /// The query.
+    pub(crate) query: &'a Query,
+    /// What the store puts in front of every key, such as `/apisix`.
+    pub(crate) prefix: &'a str,
+}
+
+impl Operation<'_> {
+    pub(crate) async fn run(self, method: &Method, conf: &impl Configuration) -> Result<Done, Refusal> {
+        if !self.collection.supports(method) {
+            return Err(Refusal::MethodNotSupported(method.clone(), self.collection));
+        }
+        match method {
+            Method::Get => self.read(conf),
+            Method::Put => self.put(conf).await,
+            Method::Post => self.post(conf).await,
+            Method::Patch => self.patch(conf).await,
+            Method::Delete => self.delete(conf).await,
+            _ => Err(Refusal::NotRouted),
+        }
+    }
+
+    fn read(self, conf: &impl Configuration) -> Result<Done, Refusal> {
+        if let Some(id) = self.id {
+            let stored = conf.document(&self.key(id)).ok_or(Refusal::KeyNotFound)?;
+            return Ok(Done::One(self.shown(stored)));
+        }
+        let all = conf.documents(self.collection, self.consumer);
+        if all.is_empty() && !self.collection.may_be_empty() {
+            return Err(Refusal::KeyNotFound);
+        }
+        let all = all.into_iter().map(|stored| self.shown(stored)).collect();
+        let (list, total) = list::select(self.collection, all, self.query)?;
+        Ok(Done::List { key: self.prefixed(&self.directory()), list, total })
+    }
+
+    async fn put(mut self, conf: &impl Configuration) -> Result<Done, Refusal> {
+        let mut object = self.take_object(Refusal::MissingConfiguration)?;
+        let id = match self.collection {
+            Collection::Consumers => {
+                check_timestamps(&object)?;
+                self.username(&object)?
+            }
+            Collection::PluginMetadata => {
+                check_timestamps(&object)?;
+                let name = self.id.ok_or_else(|| Refusal::Invalid("missing plugin name".to_owned()))?;
+                if !conf.plugins().iter().any(|plugin| plugin.name == name) {
+                    return Err(Refusal::Invalid("invalid plugin name".to_owned()));
+                }
+                object.insert("id".to_owned(), name.into());
+                name.to_owned()
+            }
+            _ => {
+                let id = self.agree_on_id(&mut object)?;
+                check_timestamps(&object)?;
+                check_id(&id)?;
+                id
+            }
+        };
+        if self.collection == Collection::Credentials {
+            let consumer = self.consumer.unwrap_or_default();
+            if conf.document(&format!("/consumers/{consumer}")).is_none() {
+                return Err(Refusal::ConsumerNotFound);
+            }
+        }
+        let key = self.key(&id);
+        // APISIX's PUT overwrites whatever is there. Ours compares, so that `create_time` and the status are true, and
+        // tries again when somebody was faster.
+        for _ in 0..ATTEMPTS {
+            let before = conf.document(&key);
+            let mut object = object.clone();
+            if self.collection != Collection::PluginMetadata {
+                let created = before.as_ref().and_then(|before| before.value.get("create_time").cloned());
+                object.insert("create_time".to_owned(), created.unwrap_or_else(|| now().into()));
+                object.insert("update_time".to_owned(), now().into());
+            }
+            let value = Value::Object(object);
+            let expected = before.as_ref().map_or(Expected::Absent, |before| Expected::Revision(before.modified));
+            match conf.write(vec![Change::Put(key.clone(), value.clone(), expected)]).await {
+                Ok(()) => {
+                    let shown = self.written(&key, value);
+                    return Ok(if before.is_some() { Done::Replaced(shown) } else { Done::Created(shown) });
+                }
+                Err(WriteError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Refusal::Changed)
+    }
+
+    async fn post(mut self, conf: &impl Configuration) -> Result<Done, Refusal> {
+        let mut object = self.take_object(Refusal::MissingConfiguration)?;
+        if self.id.is_some() || object.contains_key("id") {
+            return Err(Refusal::UnneededId(self.collection));
+        }
+        check_timestamps(&object)?;
+        object.insert("create_time".to_owned(), now().into());
+        object.insert("update_time".to_owned(), now().into());
+        for _ in 0..ATTEMPTS {
+            let id = conf.next_id();
+            let key = self.key(&id);
+            object.insert("id".to_owned(), id.into());
+            let value = Value::Object(object.clone());
+            match conf.write(vec![Change::Put(key.clone(), value.clone(), Expected::Absent)]).await {
+                Ok(()) => return Ok(Done::Posted(self.written(&key, value))),
+                Err(WriteError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Refusal::Changed)
+    }
+
+    async fn patch(mut self, conf: &impl Configuration) -> Result<Done, Refusal> {
+        let id = self.id.ok_or(Refusal::MissingId(self.collection))?;
+        let change = self.body.take().ok_or(Refusal::MissingNewConfiguration)?;
+        if self.sub_path.is_empty() && !change.is_object() {
+            return Err(Refusal::NotAnObject);
+        }
+        let key = self.key(id);
+        let before = conf.document(&key).ok_or(Refusal::KeyNotFound)?;
+        let expected = Expected::Revision(before.modified);
+        let Value::Object(mut object) = before.value else { return Err(Refusal::NotAnObject) };
+        let mut keeps_update_time = false;
+        match change {
+            Value::Object(change) if self.sub_path.is_empty() => {
+                keeps_update_time = change.contains_key("update_time");
+                patch::merge(&mut object, change);
+            }
+            change => patch::set_at(&mut object, self.sub_path, change).map_err(Refusal::SubPath)?,
+        }
+        if !object.contains_key("create_time") {
+            object.insert("create_time".to_owned(), now().into());
+        }
+        if !keeps_update_time || !object.contains_key("update_time") {
+            object.insert("update_time".to_owned(), now().into());
+        }
+        self.agree_on_id(&mut object)?;
+        let value = Value::Object(object);
+        conf.write(vec![Change::Put(key.clone(), value.clone(), expected)]).await?;
+        Ok(Done::Patched(self.written(&key, value)))
+    }
+
+    async fn delete(self, conf: &impl Configuration) -> Result<Done, Refusal> {
+        let id = self.id.ok_or(Refusal::MissingId(self.collection))?;
+        let key = self.key(id);
+        let is_forced = self.query.first("force") == Some("true");
+        for _ in 0..ATTEMPTS {
+            if !is_forced {
+                conf.check_delete(&key).map_err(Refusal::Invalid)?;
+            }
+            let stored = conf.document(&key).ok_or(Refusal::KeyNotFound)?;
+            let mut all = vec![stored];
+            if self.collection == Collection::Consumers {
+                all.extend(conf.documents(Collection::Credentials, Some(id)));
+            }
+            let deletions = all.into_iter().map(|one| Change::Delete(one.key, Expected::Revision(one.modified)));
+            match conf.write(deletions.collect()).await {
+                Ok(()) => return Ok(Done::Deleted(self.prefixed(&key))),
+                Err(WriteError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Refusal::Changed)
+    }
+
+    fn take_object(&mut self, missing: Refusal) -> Result<Map<String, Value>, Refusal> {
+        match self.body.take() {
+            None => Err(missing),
+            Some(Value::Object(object)) => Ok(object),
+            Some(_) => Err(Refusal::NotAnObject),
+        }
+    }
+
+    /// The id of path and body, which is then the document's. What is not an id at all is refused by `check_id`.
+    fn agree_on_id(&self, object: &mut Map<String, Value>) -> Result<String, Refusal> {
+        let written = object.get("id").map(|id| match id {
+            Value::String(id) => id.clone(),
+            other => other.to_string(),
+        });
+        match (self.id, written) {
+            (None, None) => Err(Refusal::MissingId(self.collection)),
+            (Some(id), Some(written)) if id != written => Err(Refusal::WrongId(self.collection)),
+            (Some(id), _) => {
+                object.insert("id".to_owned(), id.into());
+                Ok(id.to_owned())
+            }
+            (None, Some(written)) => match object.get("id") {
+                Some(Value::String(_)) => Ok(written),
+                Some(Value::Number(number)) if number.as_u64().is_some_and(|number| number > 0) => Ok(written),
+                _ => Err(bad_id()),
+            },
+        }
+    }
+
+    fn username(&self, object: &Map<String, Value>) -> Result<String, Refusal> {
+        let refuse = |why: String| Err(Refusal::Invalid(format!("invalid configuration: property \"username\" {why}")));
+        let name = match object.get("username") {
+            None => return refuse("is required".to_owned()),
+            Some(Value::String(name)) => name,
+            Some(other) => {
+                return refuse(format!("validation failed: wrong type: expected string, got {}", lua_type(other)));
+            }
+        };
+        if name.is_empty() {
+            return refuse("validation failed: string too short, expected at least 1, got 0".to_owned());
+        }
+        if name.len() > 256 {
+            return refuse(format!("validation failed: string too long, expected at most 256, got {}", name.len()));
+        }
+        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
+            return refuse(format!(
+                "validation failed: failed to match pattern \"^[a-zA-Z0-9_\\-]+$\" with {}",
+                Value::from(name.as_str())
+            ));
+        }
+        match self.id {
+            Some(id) if id != name => Err(Refusal::WrongUsername),
+            _ => Ok(name.clone()),
+        }
+    }
+
+    fn directory(&self) -> String {
+        match self.consumer {
+            Some(consumer) => format!("/consumers/{consumer}/credentials"),
+            None => format!("/{}", self.collection.name()),
+        }
+    }
+
+    fn key(&self, id: &str) -> String {
+        format!("{}/{id}", self.directory())
+    }
+
+    fn prefixed(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    fn shown(&self, stored: Stored) -> Shown {
+        let indexes = Some((stored.created, stored.modified));
+        Shown { key: self.prefixed(&stored.key), value: stored.value, indexes }
+    }
+
+    fn written(&self, key: &str, value: Value) -> Shown {
+        Shown { key: self.prefixed(key), value, indexes: None }
+    }
+}
+
+impl From<WriteError> for Refusal {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Refused(why) => Self::Invalid(why),
+            WriteError::Conflict => Self::Changed,
+            WriteError::Unavailable(why) => Self::Unavailable(why),
+        }
+    }
+}
+
+fn check_timestamps(object: &Map<String, Value>) -> Result<(), Refusal> {
+    // Lua's `false` is as good as absent here; the schema refuses it later.
+    let is_sent = |value: Option<&Value>| value.is_some_and(|value| *value != Value::Bool(false));
+    let refuse = |property: String| Err(Refusal::Forbidden(property));
+    if let Some(name) = TIMESTAMPS.into_iter().find(|name| is_sent(object.get(*name))) {
+        return refuse(name.to_owned());
+    }
+    for within in ["upstream", "plugins"] {
+        let inner = object.get(within);
+        if let Some(name) = TIMESTAMPS.into_iter().find(|name| is_sent(inner.and_then(|inner| inner.get(name)))) {
+            return refuse(format!("{within}.{name}"));
+        }
+    }
+    Ok(())
+}
+
+fn check_id(id: &str) -> Result<(), Refusal> {
+    let is_id = (1..=64).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if is_id { Ok(()) } else { Err(bad_id()) }
+}
+
+fn bad_id() -> Refusal {
+    Refusal::Invalid(
+        "invalid configuration: property \"id\" validation failed: object matches none of the required".to_owned(),
+    )
+}
+
+pub(crate) fn lua_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "userdata",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) | Value::Object(_) => "table",
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+const ATTEMPTS: usize = 3;
+const TIMESTAMPS: [&str; 2] = ["create_time", "update_time"];
