@@ -1,1 +1,9 @@
 //! model.
+pub mod pattern;
+pub mod secret;
+pub mod vars;
+
+pub mod json;
+pub mod schema;
+pub mod differences;
+pub mod yaml;

@@ -1,0 +1,264 @@
+//! Where Portcullis is safer than APISIX: the one list.
+//!
+//! `portcullis.profile: apisix` turns every entry off, `portcullis.compat.<id>: true` a single one.
+//! The documentation is generated from this table and the tests read it.
+
+/// Which side of the list a node starts on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Every difference is in force.
+    #[default]
+    Secure,
+    /// APISIX's behaviour, also where it is unsafe.
+    Apisix,
+}
+
+/// One difference from APISIX.
+#[derive(Clone, Copy, Debug)]
+pub struct Difference {
+    /// Its name in code.
+    pub id: DifferenceId,
+    /// Its name in `portcullis.compat`.
+    pub name: &'static str,
+    /// What APISIX does.
+    pub apisix: &'static str,
+    /// What Portcullis does.
+    pub portcullis: &'static str,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// Declares ids and table together, so that neither can miss an entry.
+macro_rules! differences {
+    ($($(#[doc = $doc:literal])* $id:ident = $name:literal {
+        apisix: $apisix:literal,
+        portcullis: $portcullis:literal,
+        why: $why:literal,
+    })*) => {
+        /// The differences, by name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum DifferenceId {
+            $($(#[doc = $doc])* $id,)*
+        }
+
+        /// Every difference from APISIX that can be switched.
+        pub static DIFFERENCES: &[Difference] = &[
+            $(Difference {
+                id: DifferenceId::$id,
+                name: $name,
+                apisix: $apisix,
+                portcullis: $portcullis,
+                why: $why,
+            },)*
+        ];
+
+        impl DifferenceId {
+            /// The name in `portcullis.compat`.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$id => $name,)*
+                }
+            }
+        }
+    };
+}
+
+differences! {
+    /// `admin-listen`
+    AdminListen = "admin-listen" {
+        apisix: "the Admin API listens on 0.0.0.0:9180",
+        portcullis: "the Admin API listens on 127.0.0.1:9180 unless admin_listen says otherwise",
+        why: "whoever reaches the Admin API owns the gateway",
+    }
+    /// `admin-key-in-query`
+    AdminKeyInQuery = "admin-key-in-query" {
+        apisix: "the admin key is also taken from the api_key query argument and the x_api_key cookie",
+        portcullis: "the admin key is taken from the X-API-KEY header only",
+        why: "query strings end up in access logs, histories and Referer headers",
+    }
+    /// `example-admin-key`
+    ExampleAdminKey = "example-admin-key" {
+        apisix: "the admin keys of the published examples are accepted",
+        portcullis: "the admin keys of the published examples are refused at start",
+        why: "they are the first keys an attacker tries",
+    }
+    /// `admin-cors`
+    AdminCors = "admin-cors" {
+        apisix: "the Admin API answers every origin with Access-Control-Allow-Origin: *",
+        portcullis: "the Admin API sends CORS headers only when enable_admin_cors is written as true",
+        why: "a web page must not be able to talk to the Admin API of its visitor",
+    }
+    /// `upstream-tls-verify`
+    UpstreamTlsVerify = "upstream-tls-verify" {
+        apisix: "certificates of https and grpcs upstreams are not verified unless tls.verify is set",
+        portcullis: "certificates of upstreams are verified unless tls.verify is false",
+        why: "unverified TLS protects against nobody on the path",
+    }
+    /// `unknown-plugin-field`
+    UnknownPluginField = "unknown-plugin-field" {
+        apisix: "unknown fields of a plugin's configuration are ignored",
+        portcullis: "unknown fields are refused on write, with the field that was probably meant",
+        why: "a misspelt field is a protection that is not there",
+    }
+    /// `request-body-cap`
+    RequestBodyCap = "request-body-cap" {
+        apisix: "request bodies have no limit",
+        portcullis: "request bodies above 64 MiB are refused with 413 unless a limit is written",
+        why: "a body that has to be buffered must not exhaust memory or disk",
+    }
+    /// `slow-clients`
+    SlowClients = "slow-clients" {
+        apisix: "a request head may take 60 s between two reads, a body as long as it trickles",
+        portcullis: "a request head has 15 s in all, a body 300 s and a minimum rate",
+        why: "slow clients hold connections for nothing",
+    }
+    /// `ambiguous-path`
+    AmbiguousPath = "ambiguous-path" {
+        apisix: "paths are decoded and normalised for matching and forwarded as received",
+        portcullis: "paths that two parsers could read differently are refused with 400",
+        why: "the upstream would decide about another path than the gateway did",
+    }
+    /// `raw-utf8-target`
+    RawUtf8Target = "raw-utf8-target" {
+        apisix: "bytes above 0x7F in the request target are accepted",
+        portcullis: "bytes above 0x7F in the request target are refused with 400",
+        why: "RFC 9112 does not allow them and parsers disagree about them",
+    }
+    /// `identity-headers`
+    IdentityHeaders = "identity-headers" {
+        apisix: "some headers that carry identity are forwarded when the client sends them",
+        portcullis: "headers that carry identity are removed on the way in, in every spelling that folds to the same name",
+        why: "upstreams believe these headers",
+    }
+    /// `secret-sealing`
+    SecretSealing = "secret-sealing" {
+        apisix: "secrets are stored with AES-CBC and the key as initialisation vector",
+        portcullis: "secrets are sealed with a random nonce under a versioned format; APISIX's values can still be opened",
+        why: "equal secrets must not look equal, and a changed one must be noticed",
+    }
+    /// `published-keyring`
+    PublishedKeyring = "published-keyring" {
+        apisix: "the default keyring is published in the source",
+        portcullis: "a keyring is made at first start; the published one only opens old values",
+        why: "a published key encrypts nothing",
+    }
+    /// `password-as-sent`
+    PasswordAsSent = "password-as-sent" {
+        apisix: "basic-auth drops white space and everything behind a second colon of a password",
+        portcullis: "passwords are compared as sent",
+        why: "shortened passwords are weaker than their owners believe",
+    }
+    /// `script-sandbox`
+    ScriptSandbox = "script-sandbox" {
+        apisix: "scripts may read files, start programs and run without end",
+        portcullis: "scripts have no os.execute, io, ffi or loadlib, and a budget of instructions and memory",
+        why: "whoever may write a route must not own the machine",
+    }
+}
+
+impl DifferenceId {
+    /// The difference called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        DIFFERENCES
+            .iter()
+            .find(|difference| difference.name == name)
+            .map(|difference| difference.id)
+    }
+
+    const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// `portcullis.compat` names a difference that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("portcullis.compat.{0}: there is no such difference")]
+pub struct UnknownDifference(pub String);
+
+/// Which differences are in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compat {
+    profile: Profile,
+    /// A bit for each difference that behaves like APISIX.
+    like_apisix: u32,
+}
+
+impl Compat {
+    /// The differences of `profile`, except those switched one by one (`true`: like APISIX).
+    pub fn build<'a>(
+        profile: Profile,
+        switches: impl IntoIterator<Item = (&'a str, bool)>,
+    ) -> Result<Self, UnknownDifference> {
+        let mut compat = Self::of(profile);
+        for (name, like_apisix) in switches {
+            let id = DifferenceId::parse(name).ok_or_else(|| UnknownDifference(name.to_owned()))?;
+            if like_apisix {
+                compat.like_apisix |= id.bit();
+            } else {
+                compat.like_apisix &= !id.bit();
+            }
+        }
+        Ok(compat)
+    }
+
+    /// The differences of `profile`, nothing switched.
+    pub const fn of(profile: Profile) -> Self {
+        let like_apisix = match profile {
+            Profile::Secure => 0,
+            Profile::Apisix => u32::MAX,
+        };
+        Self {
+            profile,
+            like_apisix,
+        }
+    }
+
+    /// Whether Portcullis' own, safe behaviour is in force.
+    pub const fn is_safe(&self, id: DifferenceId) -> bool {
+        self.like_apisix & id.bit() == 0
+    }
+
+    /// The profile it started from.
+    pub const fn profile(&self) -> Profile {
+        self.profile
+    }
+}
+
+impl Default for Compat {
+    fn default() -> Self {
+        Self::of(Profile::Secure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_kebab_case() {
+        for (index, difference) in DIFFERENCES.iter().enumerate() {
+            let name = difference.name;
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+            assert_eq!(difference.id.as_str(), name);
+            assert_eq!(DifferenceId::parse(name), Some(difference.id));
+            assert!(DIFFERENCES.iter().skip(index + 1).all(|other| other.name != name));
+        }
+        assert!(DIFFERENCES.len() <= 32, "the switches are bits of a u32");
+    }
+
+    #[test]
+    fn switches_override_the_profile() {
+        let secure = Compat::build(Profile::Secure, [("ambiguous-path", true)]).expect("known");
+        assert!(!secure.is_safe(DifferenceId::AmbiguousPath));
+        assert!(secure.is_safe(DifferenceId::AdminListen));
+        let apisix = Compat::build(Profile::Apisix, [("ambiguous-path", false)]).expect("known");
+        assert!(apisix.is_safe(DifferenceId::AmbiguousPath));
+        assert!(!apisix.is_safe(DifferenceId::AdminListen));
+    }
+
+    #[test]
+    fn unknown_switches_are_refused() {
+        let error = Compat::build(Profile::Secure, [("nope", true)]).expect_err("unknown");
+        assert_eq!(error, UnknownDifference("nope".to_owned()));
+    }
+}
