@@ -1,0 +1,162 @@
+//! A store whose secret fields are encrypted in the store it wraps.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::future::{self, BoxFuture, FutureExt};
+use serde_json::Value;
+
+use super::{ApisixKeyring, JsonPath, SealError, Sealer, open_apisix};
+use crate::{Change, ChangeStream, DocKey, Documents, Entry, Op, Revision, Store, StoreError};
+
+/// Says which fields of a document are secret. It is asked with secrets in clear and with secrets sealed, and must not
+/// look at them.
+pub type SealedFields = Arc<dyn Fn(&DocKey, &Value) -> Vec<JsonPath> + Send + Sync>;
+
+/// Seals the secret fields of what is written to another store and opens them in what is read.
+///
+/// A field that is not sealed in the inner store, because it was written before sealing was turned on or by APISIX,
+/// is opened with the keyring of APISIX where there is one, else taken as it is.
+pub struct SealedStore {
+    inner: Arc<dyn Store>,
+    opener: Arc<Opener>,
+}
+
+struct Opener {
+    sealer: Sealer,
+    fields: SealedFields,
+    keyring: Option<ApisixKeyring>,
+}
+
+// === impl SealedStore ===
+
+impl SealedStore {
+    /// Wraps `inner`.
+    pub fn new(
+        inner: Arc<dyn Store>,
+        sealer: Sealer,
+        fields: SealedFields,
+        keyring: Option<ApisixKeyring>,
+    ) -> Self {
+        let opener = Arc::new(Opener {
+            sealer,
+            fields,
+            keyring,
+        });
+        Self { inner, opener }
+    }
+}
+
+impl Store for SealedStore {
+    fn load(&self) -> BoxFuture<'_, Result<Documents, StoreError>> {
+        async {
+            let mut documents = self.inner.load().await?;
+            for entry in &mut documents.entries {
+                self.opener.open(entry);
+            }
+            Ok(documents)
+        }
+        .boxed()
+    }
+
+    fn write(&self, mut ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, StoreError>> {
+        for op in &mut ops {
+            if let Op::Put { key, value, .. } = op
+                && let Err(error) = self.opener.seal(key, value)
+            {
+                return future::ready(Err(error.into())).boxed();
+            }
+        }
+        self.inner.write(ops)
+    }
+
+    fn next_id(&self) -> BoxFuture<'_, Result<String, StoreError>> {
+        self.inner.next_id()
+    }
+
+    fn watch(&self, from: Revision) -> ChangeStream {
+        let opener = Arc::clone(&self.opener);
+        self.inner
+            .watch(from)
+            .map(move |mut change| {
+                if let Change::Put(entry) = &mut change {
+                    opener.open(entry);
+                }
+                change
+            })
+            .boxed()
+    }
+}
+
+// === impl Opener ===
+
+impl Opener {
+    /// Whatever the text looks like, it is the secret: one that looks sealed is sealed again.
+    fn seal(&self, key: &DocKey, value: &mut Value) -> Result<(), SealError> {
+        for path in distinct((self.fields)(key, value)) {
+            path.visit(value, &mut |place, field| {
+                if let Value::String(plain) = field {
+                    *plain = self.sealer.seal(&aad(key, place), plain)?;
+                }
+                Ok::<_, SealError>(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn open(&self, entry: &mut Entry) {
+        let Entry {
+            key,
+            value,
+            problem,
+            ..
+        } = entry;
+        for path in distinct((self.fields)(key, value)) {
+            let Ok(()) = path.visit(value, &mut |place, field| {
+                if let Err(error) = self.open_field(key, place, field) {
+                    // The sealed text must not pass for the secret.
+                    *field = Value::Null;
+                    problem.get_or_insert_with(|| format!("{place}: {error}"));
+                }
+                Ok::<_, Infallible>(())
+            });
+        }
+        if let Some(problem) = problem {
+            tracing::error!(%key, %problem, "document has a secret that cannot be opened");
+        }
+    }
+
+    fn open_field(&self, key: &DocKey, place: &str, field: &mut Value) -> Result<(), SealError> {
+        let Value::String(text) = field else {
+            return Ok(());
+        };
+        if Sealer::is_sealed(text) {
+            *text = self.sealer.open(&aad(key, place), text)?;
+        } else if let Some(plain) = self
+            .keyring
+            .as_ref()
+            .and_then(|keyring| open_apisix(keyring, text))
+        {
+            *text = plain;
+        }
+        Ok(())
+    }
+}
+
+/// A field must not be sealed twice because it was listed twice.
+fn distinct(paths: Vec<JsonPath>) -> Vec<JsonPath> {
+    let mut distinct: Vec<JsonPath> = Vec::with_capacity(paths.len());
+    for path in paths {
+        if !distinct.iter().any(|seen| path.is_within(seen)) {
+            distinct.retain(|seen| !seen.is_within(&path));
+            distinct.push(path);
+        }
+    }
+    distinct
+}
+
+/// No control character is in a key, so the two parts cannot run into each other.
+fn aad(key: &DocKey, place: &str) -> Vec<u8> {
+    format!("{key}\0{place}").into_bytes()
+}
