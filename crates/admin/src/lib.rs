@@ -18,6 +18,7 @@ mod tests;
 pub use auth::{AdminKey, Role};
 pub use collection::Collection;
 pub use configuration::{Change, Configuration, Expected, Stored, WriteError};
+pub use schemas::plugin_schemas;
 
 use bytes::Bytes;
 use errors::{Done, Refusal};

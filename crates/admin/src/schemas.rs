@@ -24,7 +24,7 @@ pub(crate) fn of_plugin(name: Option<&str>, query: &Query, conf: &impl Configura
         Some(other) => return Err(Refusal::UnknownSubsystem(other.to_owned())),
     };
     if query.first("all") == Some("true") {
-        let plugins = if subsystem == "http" { all_plugins(&conf.plugins()) } else { json!({}) };
+        let plugins = if subsystem == "http" { plugin_schemas(&conf.plugins()) } else { json!({}) };
         return Ok(Done::Value(plugins));
     }
     // No plugin of ours runs in the stream subsystem.
@@ -118,8 +118,8 @@ pub(crate) fn reload(method: &Method) -> Result<Done, Refusal> {
     if *method == Method::Put { Ok(Done::Text("done")) } else { Err(Refusal::ReloadNeedsPut(method.clone())) }
 }
 
-/// Name, priority, version, schemas, type of every plugin.
-fn all_plugins(plugins: &[Description]) -> Value {
+/// Priority, version, schemas and class of each plugin by name: what `plugins?all=true` and the control API answer.
+pub fn plugin_schemas(plugins: &[Description]) -> Value {
     let entry = |plugin: &Description| {
         let mut entry = schemas(plugin);
         entry.insert("priority".to_owned(), plugin.priority.into());

@@ -1,1 +1,167 @@
-//! control.
+//! What operators and probes ask of a running gateway: APISIX's control API, its status endpoint, metrics, and our own
+//! `/v1/portcullis/status`.
+#![forbid(unsafe_code)]
+
+mod dump;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use view::{Document, Problem, View};
+
+use plugin::{ExportEnv, Reply};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use wire::Method;
+
+/// The control API.
+#[allow(missing_debug_implementations)]
+pub struct ControlApi<V> {
+    view: Arc<V>,
+    plugin_schemas: Value,
+    export_uri: String,
+    prefix: String,
+}
+
+impl<V: View> ControlApi<V> {
+    /// Over a view. `plugin_schemas` is what the Admin API answers to `plugins?all=true`; `export_uri` is
+    /// `plugin_attr.prometheus.export_uri`; `prefix` is the store's.
+    pub fn new(view: Arc<V>, plugin_schemas: Value, export_uri: Option<&str>, prefix: &str) -> Self {
+        let export_uri = export_uri.unwrap_or("/apisix/prometheus/metrics").to_owned();
+        Self { view, plugin_schemas, export_uri, prefix: prefix.to_owned() }
+    }
+
+    /// Answers a request to the control listener, given its method and normalised path.
+    pub fn handle(&self, method: &Method, path: &str) -> Reply {
+        let Some(rest) = path.strip_prefix("/v1/") else { return Reply::status(404) };
+        let mut segments: Vec<&str> = rest.split('/').collect();
+        if segments.len() > 2 {
+            // Like APISIX's `/route/*`: what follows the id does not matter.
+            segments.truncate(if segments.first() == Some(&"healthcheck") { 3 } else { 2 });
+        }
+        match (method, segments.as_slice()) {
+            (Method::Get, ["schema"]) => found(&self.schemas()),
+            (Method::Get, ["healthcheck"]) => found(&json!([])),
+            (Method::Get, ["healthcheck", kind, id @ ..]) => self.health(kind, id.first().copied().unwrap_or_default()),
+            (Method::Post, ["gc"]) => Reply::text(200, ""),
+            (Method::Get, [directory @ ("routes" | "services" | "upstreams")]) => {
+                let all = self.view.documents(directory);
+                found(&all.into_iter().map(|document| dump::item(document, &self.prefix)).collect())
+            }
+            (Method::Get, [kind @ ("route" | "service" | "upstream"), id]) => {
+                match self.view.document(&format!("/{kind}s/{id}")).filter(|_| !id.is_empty()) {
+                    Some(document) => found(&dump::item(document, &self.prefix)),
+                    None => refused(404, format!("{kind}[{id}] not found")),
+                }
+            }
+            (Method::Get, ["plugin_metadatas"]) => {
+                let named = |name| self.view.document(&format!("/plugin_metadata/{name}"));
+                found(&self.view.plugins().iter().filter_map(|plugin| Some(named(plugin.name)?.value)).collect())
+            }
+            (Method::Get, ["plugin_metadata", name]) => {
+                match self.view.document(&format!("/plugin_metadata/{name}")).filter(|_| !name.is_empty()) {
+                    Some(document) => found(&document.value),
+                    None => refused(404, format!("plugin metadata[{name}] not found")),
+                }
+            }
+            (Method::Put, ["plugins", "reload"]) => Reply::text(200, "done"),
+            (Method::Get, ["portcullis", "status"]) => found(&self.configuration()),
+            _ => Reply::status(404),
+        }
+    }
+
+    /// Answers a request to the status listener: `/status` says that the process lives, `/status/ready` whether it has
+    /// a configuration.
+    pub fn status(&self, path: &str) -> Reply {
+        let ready = path.starts_with("/status/ready");
+        if !path.starts_with("/status") {
+            return Reply::status(404);
+        }
+        if ready && self.view.revision().is_none() {
+            let why = "worker id: 0 has not received configuration";
+            return Reply::text(503, json!({ "status": "error", "error": why }).to_string());
+        }
+        Reply::text(200, json!({ "status": "ok" }).to_string())
+    }
+
+    /// Answers a request to the export listener.
+    pub fn export(&self, method: &Method, path: &str) -> Reply {
+        let has_exporter = self.view.plugins().iter().any(|plugin| plugin.export.is_some());
+        if has_exporter && (*method != Method::Get || path != self.export_uri) {
+            return Reply::status(404);
+        }
+        self.metrics()
+    }
+
+    /// What the plugin that exports metrics writes; `{}` when none is enabled, as APISIX answers.
+    pub fn metrics(&self) -> Reply {
+        let Some(export) = self.view.plugins().iter().find_map(|plugin| plugin.export) else {
+            return Reply::text(200, "{}");
+        };
+        let shared = self.view.shared();
+        Reply::text(200, export(&ExportEnv { shared: &shared })).with("Content-Type", b"text/plain")
+    }
+
+    fn schemas(&self) -> Value {
+        let main = MAIN_SCHEMAS.into_iter().filter_map(|name| Some((name.to_owned(), self.view.schema(name)?)));
+        let main: Map<_, _> = main.collect();
+        json!({ "main": main, "plugins": self.plugin_schemas, "stream_plugins": {} })
+    }
+
+    fn health(&self, kind: &str, id: &str) -> Reply {
+        if id.is_empty() {
+            return refused(404, format!("missing src id for src type {kind}"));
+        }
+        if !matches!(kind, "routes" | "services" | "upstreams" | "stream_routes") {
+            return refused(400, format!("invalid src type {kind}"));
+        }
+        let Some(document) = self.view.document(&format!("/{kind}/{id}")) else {
+            return refused(404, format!("{kind}[{id}] not found"));
+        };
+        let own = document.value.get("checks");
+        let Some(checks) = own.or_else(|| document.value.pointer("/upstream/checks")) else {
+            return refused(404, format!("no checker for {kind}[{id}]"));
+        };
+        let of = |way: &str| checks.get(way).and_then(|check| check.get("type")).cloned();
+        let name = format!("{}{}", self.prefix, document.key);
+        let mut checker = json!({ "name": name, "nodes": [] });
+        if let (Some(kind), Value::Object(checker)) = (of("active").or_else(|| of("passive")), &mut checker) {
+            checker.insert("type".to_owned(), kind);
+        }
+        found(&checker)
+    }
+
+    fn configuration(&self) -> Value {
+        let problems = self.view.problems().into_iter().map(|problem| {
+            json!({ "key": problem.key, "json_path": problem.json_path, "message": problem.message })
+        });
+        let problems: Vec<_> = problems.collect();
+        json!({ "revision": self.view.revision(), "digest": self.view.digest(), "problems": problems })
+    }
+}
+
+fn found(value: &Value) -> Reply {
+    Reply::json(200, value).with("Content-Type", b"application/json")
+}
+
+fn refused(status: u16, message: String) -> Reply {
+    Reply::json(status, &json!({ "error_msg": message })).with("Content-Type", b"application/json")
+}
+
+const MAIN_SCHEMAS: [&str; 14] = [
+    "consumer",
+    "consumer_group",
+    "global_rule",
+    "graphql_cost_decoration",
+    "plugin_config",
+    "plugins",
+    "proto",
+    "route",
+    "service",
+    "ssl",
+    "stream_route",
+    "upstream",
+    "upstream_hash_header_schema",
+    "upstream_hash_vars_schema",
+];

@@ -1,0 +1,143 @@
+//! Rows of a request and its answer.
+
+use super::*;
+use plugin::{Description, ReplyBody, Shared};
+
+struct Fake {
+    revision: Option<u64>,
+    exports: bool,
+}
+
+impl View for Fake {
+    fn document(&self, key: &str) -> Option<Document> {
+        let directory = key.split('/').nth(1)?;
+        self.documents(directory).into_iter().find(|document| document.key == key)
+    }
+
+    fn documents(&self, directory: &str) -> Vec<Document> {
+        let of = |key: &str, value| Document { key: key.to_owned(), value, created: 3, modified: 4 };
+        match directory {
+            "routes" => vec![of("/routes/1", json!({ "uri": "/a" }))],
+            "upstreams" => vec![of("/upstreams/u", json!({ "checks": { "active": { "type": "http" } } }))],
+            "plugin_metadata" => vec![of("/plugin_metadata/prometheus", json!({ "id": "prometheus" }))],
+            _ => Vec::new(),
+        }
+    }
+
+    fn plugins(&self) -> Vec<Description> {
+        let spec = plugin::Spec {
+            schema: "{}",
+            version: 0.1,
+            class: plugin::PluginClass::Other,
+            run_policy: plugin::RunPolicy::Always,
+            posture: plugin::Posture { reads_untrusted: false, reads_bodies: false, calls_out: false },
+        };
+        let plugin = Description {
+            name: "prometheus",
+            priority: 500,
+            spec,
+            build: |_, _| Err(plugin::BuildError("not built here".to_owned())),
+            metadata: |_| Err(plugin::BuildError("not built here".to_owned())),
+            credential: None,
+            public_apis: |_| Vec::new(),
+            export: Some(|_| b"up 1\n".to_vec()),
+        };
+        if self.exports { vec![plugin] } else { Vec::new() }
+    }
+
+    fn schema(&self, name: &str) -> Option<Value> {
+        (name == "route").then(|| json!({ "type": "object" }))
+    }
+
+    fn revision(&self) -> Option<u64> {
+        self.revision
+    }
+
+    fn digest(&self) -> String {
+        "ab".to_owned()
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        vec![Problem { key: "/routes/9".to_owned(), json_path: "/uri".to_owned(), message: "wrong".to_owned() }]
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        Arc::new(Shared::default())
+    }
+}
+
+fn api(revision: Option<u64>, exports: bool) -> ControlApi<Fake> {
+    ControlApi::new(Arc::new(Fake { revision, exports }), json!({ "p": {} }), None, "/apisix")
+}
+
+fn shown(reply: &Reply) -> (u16, String) {
+    let text = match &reply.body {
+        ReplyBody::Default => "<page>".to_owned(),
+        ReplyBody::Bytes(bytes) => String::from_utf8_lossy(bytes).trim_end().to_owned(),
+    };
+    (reply.status, text)
+}
+
+#[test]
+fn control() {
+    let route = r#"{"key":"/apisix/routes/1","has_domain":false,"value":{"uri":"/a"},"createdIndex":3,"modifiedIndex":4}"#;
+    let routes = format!("[{route}]");
+    let rows: &[(&str, &str, u16, &str)] = &[
+        ("GET", "/v1/routes", 200, &routes),
+        ("GET", "/v1/route/1", 200, route),
+        ("GET", "/v1/route/2", 404, r#"{"error_msg":"route[2] not found"}"#),
+        ("GET", "/v1/route/", 404, r#"{"error_msg":"route[] not found"}"#),
+        ("GET", "/v1/services", 200, "[]"),
+        ("GET", "/v1/service/1", 404, r#"{"error_msg":"service[1] not found"}"#),
+        ("GET", "/v1/upstream/x", 404, r#"{"error_msg":"upstream[x] not found"}"#),
+        ("GET", "/v1/plugin_metadatas", 200, r#"[{"id":"prometheus"}]"#),
+        ("GET", "/v1/plugin_metadata/prometheus", 200, r#"{"id":"prometheus"}"#),
+        ("GET", "/v1/plugin_metadata/x", 404, r#"{"error_msg":"plugin metadata[x] not found"}"#),
+        ("GET", "/v1/schema", 200, r#"{"main":{"route":{"type":"object"}},"plugins":{"p":{}},"stream_plugins":{}}"#),
+        ("POST", "/v1/gc", 200, ""),
+        ("GET", "/v1/gc", 404, "<page>"),
+        ("PUT", "/v1/plugins/reload", 200, "done"),
+        ("GET", "/v1/plugins/reload", 404, "<page>"),
+        ("GET", "/v1/healthcheck", 200, "[]"),
+        ("GET", "/v1/healthcheck/routes/1", 404, r#"{"error_msg":"no checker for routes[1]"}"#),
+        ("GET", "/v1/healthcheck/routes/2", 404, r#"{"error_msg":"routes[2] not found"}"#),
+        ("GET", "/v1/healthcheck/upstreams/u", 200, r#"{"name":"/apisix/upstreams/u","nodes":[],"type":"http"}"#),
+        ("GET", "/v1/healthcheck/x/1", 400, r#"{"error_msg":"invalid src type x"}"#),
+        ("GET", "/v1/healthcheck/routes", 404, r#"{"error_msg":"missing src id for src type routes"}"#),
+        ("GET", "/v1/portcullis/status", 200, r#"{"revision":7,"digest":"ab","problems":[{"key":"/routes/9","json_path":"/uri","message":"wrong"}]}"#),
+        ("GET", "/", 404, "<page>"),
+        ("GET", "/v1/", 404, "<page>"),
+        ("DELETE", "/v1/route/1", 404, "<page>"),
+        ("GET", "/apisix/admin/routes", 404, "<page>"),
+    ];
+    let api = api(Some(7), true);
+    for (method, path, status, want) in rows {
+        let reply = api.handle(&Method::from_bytes(method.as_bytes()).unwrap(), path);
+        assert_eq!(shown(&reply), (*status, (*want).to_owned()), "{method} {path}");
+    }
+}
+
+#[test]
+fn probes() {
+    for (revision, path, status, want) in [
+        (None, "/status", 200, r#"{"status":"ok"}"#),
+        (Some(0), "/status/ready", 200, r#"{"status":"ok"}"#),
+        (None, "/status/ready", 503, r#"{"status":"error","error":"worker id: 0 has not received configuration"}"#),
+        (None, "/", 404, "<page>"),
+    ] {
+        assert_eq!(shown(&api(revision, true).status(path)), (status, want.to_owned()), "{path}");
+    }
+}
+
+#[test]
+fn exports() {
+    let path = "/apisix/prometheus/metrics";
+    for (exports, method, path, status, want) in [
+        (true, Method::Get, path, 200, "up 1"),
+        (true, Method::Post, path, 404, "<page>"),
+        (true, Method::Get, "/", 404, "<page>"),
+        (false, Method::Get, path, 200, "{}"),
+    ] {
+        assert_eq!(shown(&api(None, exports).export(&method, path)), (status, want.to_owned()), "{method} {path}");
+    }
+}
