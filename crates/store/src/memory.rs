@@ -36,19 +36,25 @@ impl Store for Memory {
     }
 
     fn write(&self, ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, StoreError>> {
-        let _writing = self.writing.lock();
-        let mut plan = self.ledger.plan();
-        let answer = plan.batch(ops);
-        plan.publish();
-        future::ready(answer).boxed()
+        async {
+            let _writing = self.writing.lock();
+            let mut plan = self.ledger.plan();
+            let answer = plan.batch(ops);
+            plan.publish();
+            answer
+        }
+        .boxed()
     }
 
     fn next_id(&self) -> BoxFuture<'_, Result<String, StoreError>> {
-        let _writing = self.writing.lock();
-        let mut plan = self.ledger.plan();
-        let revision = plan.reserve();
-        plan.publish();
-        future::ready(Ok(revision.as_id())).boxed()
+        async {
+            let _writing = self.writing.lock();
+            let mut plan = self.ledger.plan();
+            let revision = plan.reserve();
+            plan.publish();
+            Ok(revision.as_id())
+        }
+        .boxed()
     }
 
     fn watch(&self, from: Revision) -> ChangeStream {

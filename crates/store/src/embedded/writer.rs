@@ -94,10 +94,9 @@ impl Writer {
                 Err(error) => {
                     tracing::error!(%error, "store could not be written");
                     self.file = None;
+                    // Conflicts too: they may be with a batch that is not stored now.
                     for (_, result) in &mut answers {
-                        if result.is_ok() {
-                            *result = Err(StoreError::Unavailable(error.to_string()));
-                        }
+                        *result = Err(StoreError::Unavailable(error.to_string()));
                     }
                 }
             }

@@ -1,5 +1,6 @@
 //! The suite every backend passes.
 
+use futures_util::future::{join, join_all};
 use futures_util::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 use store::{Change, Expect, Op, Revision, Store, StoreError};
@@ -22,6 +23,7 @@ macro_rules! contract_tests {
             watch_starts_in_the_past
             watch_asks_to_resync_when_it_cannot_follow
             watch_tells_what_comes_after_a_resync
+            many_watchers_and_writers_agree
         );
     };
     (@ $backend:ident, $make:expr, $($test:ident)*) => {
@@ -69,7 +71,7 @@ fn delete(path: &str) -> Op {
 
 async fn a_document_is_read_as_written(store: &dyn Store) {
     // The order of fields and the sizes of numbers are part of a document.
-    let text = r#"{"z":1,"a":[{"y":18446744073709551615,"b":-1.5e-7}],"é":"\u0000","":null}"#;
+    let text = r#"{"z":1,"a":[{"y":18446744073709551615,"b":-1.5e-7,"c":31.245270191439438}],"é":"\u0000","":null}"#;
     let value: Value = serde_json::from_str(text).unwrap();
     let revision = store
         .put(key("/routes/1"), value, Expect::Any)
@@ -304,5 +306,49 @@ async fn watch_tells_what_comes_after_a_resync(store: &dyn Store) {
             Some(Change::Put(entry)) => break assert_eq!(entry.key, key("/b/1")),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+async fn many_watchers_and_writers_agree(store: &dyn Store) {
+    let last = key("/last/1");
+    let watching = (0..4).map(|_| {
+        let mut changes = store.watch(Revision(0));
+        let last = &last;
+        async move {
+            let mut seen = std::collections::BTreeMap::new();
+            loop {
+                match changes.next().await {
+                    Some(Change::Put(entry)) if entry.key == *last => return seen,
+                    Some(Change::Put(entry)) => seen.insert(entry.key.clone(), entry),
+                    Some(Change::Delete(key, _)) => seen.remove(&key),
+                    other => panic!("{other:?}"),
+                };
+            }
+        }
+    });
+    let writing = async {
+        join_all((0..8).map(|writer| async move {
+            for n in 0..20 {
+                let path = format!("/a/{}", (writer * 7 + n) % 11);
+                let op = if n % 3 == 2 {
+                    delete(&path)
+                } else {
+                    put(&path, json!([writer, n]))
+                };
+                store.write(vec![op]).await.unwrap();
+            }
+        }))
+        .await;
+        store
+            .put(last.clone(), json!(0), Expect::Any)
+            .await
+            .unwrap();
+    };
+    let (watched, ()) = join(join_all(watching), writing).await;
+    let mut documents = store.load().await.unwrap().entries;
+    documents.retain(|entry| entry.key != last);
+    documents.sort_by(|a, b| a.key.cmp(&b.key));
+    for seen in watched {
+        assert_eq!(seen.into_values().collect::<Vec<_>>(), documents);
     }
 }

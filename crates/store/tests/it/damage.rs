@@ -22,7 +22,9 @@ fn filled() -> (tempfile::TempDir, Documents) {
     (dir, documents)
 }
 
-fn damages() -> Vec<(&'static str, fn(&mut Vec<u8>))> {
+type Damage = (&'static str, fn(&mut Vec<u8>));
+
+fn damages() -> Vec<Damage> {
     vec![
         ("empty", |bytes| bytes.clear()),
         ("one byte", |bytes| bytes.truncate(1)),

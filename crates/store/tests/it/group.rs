@@ -50,3 +50,13 @@ fn a_conflict_fails_only_its_own_batch() {
     assert_eq!(reopened.0, reopened.1);
     assert_eq!(reopened.0.entries.len(), 10);
 }
+
+#[test]
+fn a_watch_ends_with_its_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let changes = store.watch(store::Revision(0));
+    run(store.put(key("/routes/1"), json!(1), Expect::Any)).unwrap();
+    drop(store);
+    assert_eq!(run(futures_util::StreamExt::count(changes)), 1);
+}
