@@ -29,8 +29,8 @@ pub(crate) enum Refusal {
     BodyEmpty,
     /// The body is not JSON.
     BodyNotJson { error: String, raw: String },
-    /// The body is YAML.
-    BodyIsYaml,
+    /// The body says that it is YAML and is not.
+    BodyNotYaml,
     /// `ttl` is not a number.
     TtlNotNumber,
     /// `ttl` is a number, but no backend of ours has leases.
@@ -106,7 +106,7 @@ impl Refusal {
             Self::BodyNotJson { error, raw } => {
                 Reply::json(400, &json!({ "error_msg": format!("invalid request body: {error}"), "req_body": raw }))
             }
-            Self::BodyIsYaml => told(400, "invalid request body: only JSON can be validated here"),
+            Self::BodyNotYaml => told(400, "invalid request body: invalid yaml request body"),
             Self::TtlNotNumber => told(400, "invalid argument ttl: should be a number"),
             Self::TtlUnsupported => {
                 told(400, "invalid argument ttl: the configuration store has no leases, ttl needs etcd")
@@ -179,7 +179,7 @@ impl Done {
     /// The answer in the shape of `admin_api_version: v3`, or of older versions.
     pub(crate) fn reply(self, is_v3: bool) -> Reply {
         let node = |status, action: &str, shown: Shown| {
-            let node = if is_v3 { shown.into_value(true) } else { wrapped(action, shown.into_value(false)) };
+            let node = if is_v3 { shown.into_value(true) } else { wrapped(action, &shown.into_value(false)) };
             Reply::json(status, &node)
         };
         match self {
@@ -196,7 +196,7 @@ impl Done {
                 let body = if is_v3 {
                     json!({ "list": list, "total": total })
                 } else {
-                    wrapped("get", json!({ "key": key, "dir": true, "nodes": list }))
+                    wrapped("get", &json!({ "key": key, "dir": true, "nodes": list }))
                 };
                 Reply::json(200, &body)
             }
@@ -225,6 +225,6 @@ fn told(status: u16, message: impl Display) -> Reply {
     Reply::json(status, &json!({ "error_msg": message.to_string() }))
 }
 
-fn wrapped(action: &str, node: Value) -> Value {
+fn wrapped(action: &str, node: &Value) -> Value {
     json!({ "action": action, "node": node })
 }

@@ -23,7 +23,7 @@ pub use schemas::plugin_schemas;
 use bytes::Bytes;
 use errors::{Done, Refusal};
 use ipnet::IpNet;
-use model::json;
+use model::{json, yaml};
 use plugin::Reply;
 use query::Query;
 use serde_json::Value;
@@ -136,13 +136,7 @@ impl<C: Configuration> AdminApi<C> {
         }
         match (&call.method, segments.as_slice()) {
             (Method::Post, ["configs", "validate"]) => {
-                if call.body.is_empty() {
-                    return Err(Refusal::BodyEmpty);
-                }
-                if call.fields.get("content-type").is_some_and(|kind| kind.starts_with(b"application/yaml")) {
-                    return Err(Refusal::BodyIsYaml);
-                }
-                return schemas::validate_all(&call.json()?.unwrap_or_default(), conf);
+                return schemas::validate_all(&call.json_or_yaml()?, conf);
             }
             (Method::Get, ["plugins", "list"]) => return schemas::plugin_names(&call.query, conf),
             (Method::Post, ["schema", "validate", name, ..]) => {
@@ -174,6 +168,10 @@ impl<C: Configuration> AdminApi<C> {
             };
         }
         let (collection, consumer, after) = match (name, after) {
+            // Not ours, and not to be taken for the service itself.
+            ("services", [_, below @ "graphql_cost_decorations", ..]) => {
+                return Err(Refusal::UnknownResource((*below).to_owned()));
+            }
             ("consumers", [consumer, "credentials", after @ ..]) => (Collection::Credentials, Some(*consumer), after),
             _ => match Collection::named(name).filter(|&named| named != Collection::Credentials) {
                 Some(collection) => (collection, None, after),
@@ -217,9 +215,7 @@ struct Call<'a> {
 impl Call<'_> {
     /// The body as JSON; `None` when it is empty.
     fn json(&self) -> Result<Option<Value>, Refusal> {
-        if self.body.len() > MAX_BODY {
-            return Err(Refusal::BodyTooLarge { size: self.body.len(), limit: MAX_BODY });
-        }
+        self.check_size()?;
         if self.body.is_empty() {
             return Ok(None);
         }
@@ -227,6 +223,22 @@ impl Call<'_> {
             let raw = String::from_utf8_lossy(&self.body).into_owned();
             Refusal::BodyNotJson { error: error.to_string(), raw }
         })
+    }
+
+    /// The body in the format that `Content-Type` names, for `configs/validate`.
+    fn json_or_yaml(&self) -> Result<Value, Refusal> {
+        self.check_size()?;
+        let is_yaml = self.fields.get("content-type").is_some_and(|kind| kind.starts_with(b"application/yaml"));
+        if is_yaml && !self.body.is_empty() {
+            let text = std::str::from_utf8(&self.body).map_err(|_| Refusal::BodyNotYaml)?;
+            return yaml::parse(text).ok().filter(Value::is_object).ok_or(Refusal::BodyNotYaml);
+        }
+        self.json()?.ok_or(Refusal::BodyEmpty)
+    }
+
+    fn check_size(&self) -> Result<(), Refusal> {
+        let size = self.body.len();
+        if size > MAX_BODY { Err(Refusal::BodyTooLarge { size, limit: MAX_BODY }) } else { Ok(()) }
     }
 
     fn check_ttl(&self) -> Result<(), Refusal> {

@@ -5,7 +5,7 @@ use crate::{
     errors::{Refusal, Shown},
     query::Query,
 };
-use regex::{Regex, RegexBuilder};
+use model::pattern::{Case, Pattern};
 use serde_json::Value;
 
 /// The part of `all` that the query asks for, and how many passed its filters.
@@ -51,13 +51,13 @@ fn number(query: &Query, name: &str) -> Option<f64> {
 }
 
 /// `None` when it is no pattern: nothing matches then.
-fn pattern(text: &str) -> Option<Regex> {
-    RegexBuilder::new(text).size_limit(1 << 20).dfa_size_limit(1 << 20).build().ok()
+fn pattern(text: &str) -> Option<Pattern> {
+    Pattern::compile(text, Case::Sensitive).ok()
 }
 
-fn is_found(pattern: &Option<Regex>, text: Option<&Value>) -> bool {
+fn is_found(pattern: &Option<Pattern>, text: Option<&Value>) -> bool {
     match (pattern, text.and_then(Value::as_str)) {
-        (Some(pattern), Some(text)) => pattern.is_match(text),
+        (Some(pattern), Some(text)) => pattern.is_match(text.as_bytes()).unwrap_or(false),
         _ => false,
     }
 }

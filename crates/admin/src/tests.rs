@@ -215,6 +215,7 @@ fn routing_and_methods() {
         ("GET", "nothing", "", 404, r#"{"error_msg":"Unsupported resource type: nothing"}"#),
         ("GET", "", "", 404, r#"{"error_msg":"Unsupported resource type: "}"#),
         ("GET", "credentials", "", 404, r#"{"error_msg":"Unsupported resource type: credentials"}"#),
+        ("DELETE", "services/1/graphql_cost_decorations/2", "", 404, r#"{"error_msg":"Unsupported resource type: graphql_cost_decorations"}"#),
         ("PUT", "schema/route", "", 404, r#"{"error_msg":"not found"}"#),
         ("DELETE", "plugins/key-auth", "", 404, r#"{"error_msg":"not found"}"#),
         ("POST", "consumers", "{}", 405, r#"{"error_msg":"not supported `POST` method for consumer"}"#),
@@ -435,6 +436,22 @@ fn schemas_and_plugins() {
         ("POST", "configs/validate", r#"{"routes":[{"id":"1","uri":"/a","plugins":{}}],"consumers":[{"username":"a"}]}"#, 200, "{}"),
         ("POST", "configs/validate", r#"{"routes":[{"id":"1","uri":"/a","plugins":{}},{"id":"1","uri":"/a","plugins":{}}]}"#, 400, r#"{"error_msg":"Configuration validation failed","errors":[{"resource_type":"routes","resource_id":"1","index":1,"error":"found duplicate id 1 in routes"}]}"#),
     ]);
+}
+
+#[test]
+fn yaml_is_validated_too() {
+    let (api, _) = api();
+    for (body, status, want) in [
+        ("routes:\n- id: 1\n  uri: /a\n  plugins: {}\n", 200, "{}"),
+        ("routes: [", 400, r#"{"error_msg":"invalid request body: invalid yaml request body"}"#),
+        ("text", 400, r#"{"error_msg":"invalid request body: invalid yaml request body"}"#),
+        ("", 400, r#"{"error_msg":"invalid request body: empty request body"}"#),
+    ] {
+        let mut request = request("POST", "configs/validate", body.as_bytes());
+        request.fields.push(b"Content-Type", b"application/yaml");
+        let reply = wait(api.handle(request));
+        assert_eq!((reply.status, text(&reply).trim_end()), (status, want), "{body}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 
 /// One item of `/v1/routes` and its like.
-pub(crate) fn item(document: Document, prefix: &str) -> Value {
+pub(crate) fn item(document: &Document, prefix: &str) -> Value {
     json!({
         "key": format!("{prefix}{}", document.key),
         "has_domain": has_domain(&document.value),

@@ -47,12 +47,12 @@ impl<V: View> ControlApi<V> {
             (Method::Post, ["gc"]) => Reply::text(200, ""),
             (Method::Get, [directory @ ("routes" | "services" | "upstreams")]) => {
                 let all = self.view.documents(directory);
-                found(&all.into_iter().map(|document| dump::item(document, &self.prefix)).collect())
+                found(&all.iter().map(|document| dump::item(document, &self.prefix)).collect())
             }
             (Method::Get, [kind @ ("route" | "service" | "upstream"), id]) => {
                 match self.view.document(&format!("/{kind}s/{id}")).filter(|_| !id.is_empty()) {
-                    Some(document) => found(&dump::item(document, &self.prefix)),
-                    None => refused(404, format!("{kind}[{id}] not found")),
+                    Some(document) => found(&dump::item(&document, &self.prefix)),
+                    None => refused(404, &format!("{kind}[{id}] not found")),
                 }
             }
             (Method::Get, ["plugin_metadatas"]) => {
@@ -62,7 +62,7 @@ impl<V: View> ControlApi<V> {
             (Method::Get, ["plugin_metadata", name]) => {
                 match self.view.document(&format!("/plugin_metadata/{name}")).filter(|_| !name.is_empty()) {
                     Some(document) => found(&document.value),
-                    None => refused(404, format!("plugin metadata[{name}] not found")),
+                    None => refused(404, &format!("plugin metadata[{name}] not found")),
                 }
             }
             (Method::Put, ["plugins", "reload"]) => Reply::text(200, "done"),
@@ -111,17 +111,17 @@ impl<V: View> ControlApi<V> {
 
     fn health(&self, kind: &str, id: &str) -> Reply {
         if id.is_empty() {
-            return refused(404, format!("missing src id for src type {kind}"));
+            return refused(404, &format!("missing src id for src type {kind}"));
         }
         if !matches!(kind, "routes" | "services" | "upstreams" | "stream_routes") {
-            return refused(400, format!("invalid src type {kind}"));
+            return refused(400, &format!("invalid src type {kind}"));
         }
         let Some(document) = self.view.document(&format!("/{kind}/{id}")) else {
-            return refused(404, format!("{kind}[{id}] not found"));
+            return refused(404, &format!("{kind}[{id}] not found"));
         };
         let own = document.value.get("checks");
         let Some(checks) = own.or_else(|| document.value.pointer("/upstream/checks")) else {
-            return refused(404, format!("no checker for {kind}[{id}]"));
+            return refused(404, &format!("no checker for {kind}[{id}]"));
         };
         let of = |way: &str| checks.get(way).and_then(|check| check.get("type")).cloned();
         let name = format!("{}{}", self.prefix, document.key);
@@ -145,7 +145,7 @@ fn found(value: &Value) -> Reply {
     Reply::json(200, value).with("Content-Type", b"application/json")
 }
 
-fn refused(status: u16, message: String) -> Reply {
+fn refused(status: u16, message: &str) -> Reply {
     Reply::json(status, &json!({ "error_msg": message })).with("Content-Type", b"application/json")
 }
 
