@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use super::Violation;
 use super::lua;
 use super::node::{
-    Additional, AnyOf, ArrayRules, Condition, Contains, Dependency, Items, Node, NodeId, NumberRules, ObjectRules,
-    StringRules, Type, Types,
+    Additional, AnyOf, ArrayRules, Condition, Contains, Dependency, Items, Node, NodeId,
+    NumberRules, ObjectRules, StringRules, Type, Types,
 };
 use crate::json::prepend;
 
@@ -25,7 +25,11 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     pub(super) fn new(nodes: &'a [Node]) -> Run<'a> {
-        Run { nodes, depth: 0, steps: 0 }
+        Run {
+            nodes,
+            depth: 0,
+            steps: 0,
+        }
     }
 
     pub(super) fn root(&mut self, value: &mut Value) -> Check {
@@ -102,19 +106,24 @@ impl<'a> Run<'a> {
         if let (Some(format), Value::String(text)) = (node.format, &*value)
             && !format.accepts(text)
         {
-            return Err(violation(format!("expect valid {} format but got: {text}", format.name())));
+            return Err(violation(format!(
+                "expect valid {} format but got: {text}",
+                format.name()
+            )));
         }
         if let Some(constant) = &node.constant
             && !lua::equal(constant, value)
         {
             return Err(violation("failed to check const value"));
         }
-        node.contains.map_or(Ok(()), |contains| self.contains(contains, value))
+        node.contains
+            .map_or(Ok(()), |contains| self.contains(contains, value))
     }
 
     fn compound(&mut self, node: &'a Node, value: &mut Value) -> Check {
         for (index, id) in node.all_of.iter().enumerate() {
-            self.schema(*id, value).map_err(|v| v.explain(format_args!("allOf {} failed: ", index + 1)))?;
+            self.schema(*id, value)
+                .map_err(|v| v.explain(format_args!("allOf {} failed: ", index + 1)))?;
         }
         if let Some(any_of) = &node.any_of {
             self.any_of(any_of, value)?;
@@ -138,7 +147,8 @@ impl<'a> Run<'a> {
             let name = &property.name;
             if let Some(field) = value.get_mut(name) {
                 self.schema(property.node, field).map_err(|v| {
-                    v.explain(format_args!("property \"{name}\" validation failed: ")).within(name)
+                    v.explain(format_args!("property \"{name}\" validation failed: "))
+                        .within(name)
                 })?;
                 if let Some(dependency) = &property.dependency {
                     self.dependency(name, dependency, value)?;
@@ -165,23 +175,34 @@ impl<'a> Run<'a> {
             count = fields.len() as u64;
         }
         if let Some(min) = rules.min.filter(|min| count < *min) {
-            return Err(violation(format!("expect object to have at least {min} properties")));
+            return Err(violation(format!(
+                "expect object to have at least {min} properties"
+            )));
         }
         if let Some(max) = rules.max.filter(|max| count > *max) {
-            return Err(violation(format!("expect object to have at most {max} properties")));
+            return Err(violation(format!(
+                "expect object to have at most {max} properties"
+            )));
         }
         Ok(())
     }
 
     fn dependency(&mut self, name: &str, dependency: &Dependency, value: &mut Value) -> Check {
         match dependency {
-            Dependency::Names(names) => match names.iter().find(|needed| value.get(needed.as_str()).is_none()) {
-                Some(needed) => Err(violation(format!("property \"{needed}\" is required when \"{name}\" is set"))),
+            Dependency::Names(names) => match names
+                .iter()
+                .find(|needed| value.get(needed.as_str()).is_none())
+            {
+                Some(needed) => Err(violation(format!(
+                    "property \"{needed}\" is required when \"{name}\" is set"
+                ))),
                 None => Ok(()),
             },
-            Dependency::Schema(id) => self
-                .schema(*id, value)
-                .map_err(|v| v.explain(format_args!("failed to validate dependent schema for \"{name}\": "))),
+            Dependency::Schema(id) => self.schema(*id, value).map_err(|v| {
+                v.explain(format_args!(
+                    "failed to validate dependent schema for \"{name}\": "
+                ))
+            }),
         }
     }
 
@@ -193,10 +214,17 @@ impl<'a> Run<'a> {
         }
         for (name, field) in fields.iter_mut() {
             let mut matched = false;
-            for (pattern, id) in rules.patterns.iter().filter(|(pattern, _)| pattern.is_match(name)) {
+            for (pattern, id) in rules
+                .patterns
+                .iter()
+                .filter(|(pattern, _)| pattern.is_match(name))
+            {
                 self.schema(*id, field).map_err(|v| {
                     let source = pattern.source();
-                    v.explain(format_args!("failed to validate {name} (matching \"{source}\"): ")).within(name)
+                    v.explain(format_args!(
+                        "failed to validate {name} (matching \"{source}\"): "
+                    ))
+                    .within(name)
                 })?;
                 matched = true;
             }
@@ -204,10 +232,17 @@ impl<'a> Run<'a> {
                 continue;
             }
             let Additional::Schema(id) = rules.additional else {
-                return Err(violation(format!("additional properties forbidden, found {name}")).within(name));
+                return Err(
+                    violation(format!("additional properties forbidden, found {name}"))
+                        .within(name),
+                );
             };
-            self.schema(id, field)
-                .map_err(|v| v.explain(format_args!("failed to validate additional property {name}: ")).within(name))?;
+            self.schema(id, field).map_err(|v| {
+                v.explain(format_args!(
+                    "failed to validate additional property {name}: "
+                ))
+                .within(name)
+            })?;
         }
         Ok(())
     }
@@ -215,10 +250,14 @@ impl<'a> Run<'a> {
     fn array(&mut self, rules: &ArrayRules, items: &mut [Value]) -> Check {
         let count = items.len() as u64;
         if let Some(min) = rules.min.filter(|min| count < *min) {
-            return Err(violation(format!("expect array to have at least {min} items")));
+            return Err(violation(format!(
+                "expect array to have at least {min} items"
+            )));
         }
         if let Some(max) = rules.max.filter(|max| count > *max) {
-            return Err(violation(format!("expect array to have at most {max} items")));
+            return Err(violation(format!(
+                "expect array to have at most {max} items"
+            )));
         }
         match &rules.items {
             Items::Any => {}
@@ -229,11 +268,16 @@ impl<'a> Run<'a> {
                     self.item(*id, index, item, "item")?;
                 }
             }
-            Items::Tuple { items: schemas, additional } => {
+            Items::Tuple {
+                items: schemas,
+                additional,
+            } => {
                 for (index, item) in items.iter_mut().enumerate() {
                     match (schemas.get(index), additional) {
                         (Some(id), _) => self.item(*id, index, item, "item")?,
-                        (None, Additional::Schema(id)) => self.item(*id, index, item, "additional item")?,
+                        (None, Additional::Schema(id)) => {
+                            self.item(*id, index, item, "additional item")?
+                        }
                         (None, Additional::Forbidden) => {
                             return Err(violation("found unexpected extra items in array"));
                         }
@@ -245,22 +289,32 @@ impl<'a> Run<'a> {
         if rules.unique
             && let Some((first, second)) = lua::equal_items(items)
         {
-            return Err(violation(format!("expected unique items but items {first} and {second} are equal")));
+            return Err(violation(format!(
+                "expected unique items but items {first} and {second} are equal"
+            )));
         }
         Ok(())
     }
 
     fn item(&mut self, id: NodeId, index: usize, item: &mut Value, what: &str) -> Check {
         self.schema(id, item).map_err(|v| {
-            v.explain(format_args!("failed to validate {what} {}: ", index + 1)).within(&index.to_string())
+            v.explain(format_args!("failed to validate {what} {}: ", index + 1))
+                .within(&index.to_string())
         })
     }
 
     fn any_of(&mut self, any_of: &AnyOf, value: &mut Value) -> Check {
-        if any_of.branches.iter().any(|id| self.attempt(*id, value).is_ok()) {
+        if any_of
+            .branches
+            .iter()
+            .any(|id| self.attempt(*id, value).is_ok())
+        {
             return Ok(());
         }
-        Err(violation(format!("object matches none of the required{}", any_of.requires)))
+        Err(violation(format!(
+            "object matches none of the required{}",
+            any_of.requires
+        )))
     }
 
     fn one_of(&mut self, branches: &[NodeId], value: &mut Value) -> Check {
@@ -278,7 +332,9 @@ impl<'a> Run<'a> {
         }
         match matched {
             Some(_) => Ok(()),
-            None => Err(violation("value should match only one schema, but matches none")),
+            None => Err(violation(
+                "value should match only one schema, but matches none",
+            )),
         }
     }
 
@@ -288,7 +344,9 @@ impl<'a> Run<'a> {
             Err(_) => (condition.otherwise, "else"),
         };
         match branch {
-            Some(id) if self.schema(id, value).is_err() => Err(violation(format!("{name} clause did not match"))),
+            Some(id) if self.schema(id, value).is_err() => {
+                Err(violation(format!("{name} clause did not match")))
+            }
             _ => Ok(()),
         }
     }
@@ -297,14 +355,23 @@ impl<'a> Run<'a> {
         match (contains, value) {
             (Contains::Anything, Value::Array(items)) if !items.is_empty() => Ok(()),
             (Contains::Anything, _) => Err(violation("check contains: expect array table")),
-            (Contains::Nothing, Value::Array(_) | Value::Object(_)) => Err(violation("check contains: expect table")),
+            (Contains::Nothing, Value::Array(_) | Value::Object(_)) => {
+                Err(violation("check contains: expect table"))
+            }
             (Contains::Schema(_), value) if is_empty(value) => {
                 Err(violation("check contains: empty array is invalid"))
             }
             (Contains::Schema(id), Value::Array(items)) => {
                 // Every item is looked at, as each that matches may receive defaults.
-                let matching = items.iter_mut().filter_map(|item| self.attempt(id, item).ok()).count();
-                if matching == 0 { Err(violation("failed to check contains")) } else { Ok(()) }
+                let matching = items
+                    .iter_mut()
+                    .filter_map(|item| self.attempt(id, item).ok())
+                    .count();
+                if matching == 0 {
+                    Err(violation("failed to check contains"))
+                } else {
+                    Ok(())
+                }
             }
             _ => Ok(()),
         }
@@ -326,13 +393,20 @@ impl Violation {
 /// Whether a string is a reference that is resolved later. APISIX ignores the case of `$env://` only.
 fn is_reference(text: &str) -> bool {
     const ENV: &str = "$env://";
-    text.starts_with("$secret://") || text.get(..ENV.len()).is_some_and(|start| start.eq_ignore_ascii_case(ENV))
+    text.starts_with("$secret://")
+        || text
+            .get(..ENV.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(ENV))
 }
 
 /// Checks the type, and gives an empty table the form that the type asks for.
 fn check_type(types: &Types, value: &mut Value) -> Check {
     if !types.any.iter().any(|kind| kind.accepts(value)) {
-        return Err(violation(format!("wrong type: expected {}, got {}", types.text, lua::type_name(value))));
+        return Err(violation(format!(
+            "wrong type: expected {}, got {}",
+            types.text,
+            lua::type_name(value)
+        )));
     }
     match (types.any.as_slice(), &*value) {
         ([Type::Object], Value::Array(_)) => *value = Value::Object(Map::new()),
@@ -361,10 +435,14 @@ fn check_string(rules: &StringRules, text: &str) -> Check {
     if rules.min.is_some() || rules.max.is_some() {
         let length = text.chars().count() as u64;
         if let Some(min) = rules.min.filter(|min| length < *min) {
-            return Err(violation(format!("string too short, expected at least {min}, got {length}")));
+            return Err(violation(format!(
+                "string too short, expected at least {min}, got {length}"
+            )));
         }
         if let Some(max) = rules.max.filter(|max| length > *max) {
-            return Err(violation(format!("string too long, expected at most {max}, got {length}")));
+            return Err(violation(format!(
+                "string too long, expected at most {max}, got {length}"
+            )));
         }
     }
     match &rules.pattern {
@@ -379,7 +457,9 @@ fn check_number(rules: &NumberRules, found: f64) -> Check {
             return Ok(());
         }
         let (found, bound) = (lua::number(found), lua::number(bound));
-        Err(violation(format!("expected {found} to be {relation} {bound}")))
+        Err(violation(format!(
+            "expected {found} to be {relation} {bound}"
+        )))
     };
     if let Some(bound) = rules.minimum {
         expect(found >= bound, bound, "at least")?;
@@ -437,5 +517,8 @@ fn insert(value: &mut Value, name: &str, default: &Value) {
 }
 
 fn violation(message: impl Into<String>) -> Violation {
-    Violation { message: message.into(), path: String::new() }
+    Violation {
+        message: message.into(),
+        path: String::new(),
+    }
 }

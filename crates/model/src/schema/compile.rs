@@ -9,8 +9,8 @@ use super::format::Format;
 use super::lua;
 use super::matcher::Matcher;
 use super::node::{
-    Additional, AnyOf, ArrayRules, Condition, Contains, Dependency, Items, Node, NodeId, NumberRules, ObjectRules,
-    Property, StringRules, Type, Types,
+    Additional, AnyOf, ArrayRules, Condition, Contains, Dependency, Items, Node, NodeId,
+    NumberRules, ObjectRules, Property, StringRules, Type, Types,
 };
 use crate::json::prepend;
 
@@ -19,7 +19,12 @@ const DEEPEST: usize = 64;
 
 /// Compiles `source`; the first node is the root.
 pub(super) fn compile(source: &Value) -> Result<Vec<Node>, SchemaError> {
-    let mut compiler = Compiler { root: source, nodes: Vec::new(), references: HashMap::new(), depth: 0 };
+    let mut compiler = Compiler {
+        root: source,
+        nodes: Vec::new(),
+        references: HashMap::new(),
+        depth: 0,
+    };
     compiler.target("", source)?;
     Ok(compiler.nodes)
 }
@@ -49,7 +54,10 @@ impl Compiler<'_> {
 
     fn reserve(&mut self) -> NodeId {
         // A node that is still being compiled may be reached again by a reference; assume that it fills.
-        self.nodes.push(Node { fills: true, ..Node::default() });
+        self.nodes.push(Node {
+            fills: true,
+            ..Node::default()
+        });
         self.nodes.len() - 1
     }
 
@@ -73,9 +81,14 @@ impl Compiler<'_> {
     }
 
     fn reference(&mut self, reference: &str) -> Result<NodeId, SchemaError> {
-        let unknown = || SchemaError::Reference { path: String::new(), reference: reference.to_owned() };
+        let unknown = || SchemaError::Reference {
+            path: String::new(),
+            reference: reference.to_owned(),
+        };
         let encoded = reference.strip_prefix('#').ok_or_else(unknown)?;
-        let pointer = percent_encoding::percent_decode_str(encoded).decode_utf8().map_err(|_| unknown())?;
+        let pointer = percent_encoding::percent_decode_str(encoded)
+            .decode_utf8()
+            .map_err(|_| unknown())?;
         let root = self.root;
         let source = root.pointer(&pointer).ok_or_else(unknown)?;
         self.target(&pointer, source)
@@ -92,9 +105,14 @@ impl Compiler<'_> {
         }
         self.depth += 1;
         let node = match source {
-            Value::Bool(always) => Ok(Node { always: Some(*always), ..Node::default() }),
+            Value::Bool(always) => Ok(Node {
+                always: Some(*always),
+                ..Node::default()
+            }),
             Value::Object(fields) => self.keywords(fields),
-            _ => Err(SchemaError::NotASchema { path: String::new() }),
+            _ => Err(SchemaError::NotASchema {
+                path: String::new(),
+            }),
         };
         self.depth -= 1;
         node
@@ -104,7 +122,11 @@ impl Compiler<'_> {
         if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
             // Reached only when the root or the target of a reference is a reference itself.
             let target = self.reference(reference)?;
-            return Ok(Node { all_of: vec![target], fills: true, ..Node::default() });
+            return Ok(Node {
+                all_of: vec![target],
+                fills: true,
+                ..Node::default()
+            });
         }
         let types = types(fields)?;
         let options = match fields.get("enum") {
@@ -126,7 +148,10 @@ impl Compiler<'_> {
             condition: self.condition(fields)?,
             not: self.optional(fields, "not")?,
             names_allowed: fields.get("propertyNames").and_then(Value::as_bool),
-            format: fields.get("format").and_then(Value::as_str).and_then(Format::named),
+            format: fields
+                .get("format")
+                .and_then(Value::as_str)
+                .and_then(Format::named),
             constant: fields.get("const").cloned(),
             contains: match fields.get("contains") {
                 None => None,
@@ -143,10 +168,19 @@ impl Compiler<'_> {
 
     /// Whether checking against `node` can change the value: by a default, or by telling `[]` from `{}`.
     fn changes(&self, node: &Node) -> bool {
-        let typed = node.types.as_ref().is_some_and(|types| matches!(types.any.as_slice(), [Type::Object | Type::Array]));
+        let typed = node
+            .types
+            .as_ref()
+            .is_some_and(|types| matches!(types.any.as_slice(), [Type::Object | Type::Array]));
         typed
-            || node.object.as_deref().is_some_and(|object| object.properties.iter().any(|p| p.default.is_some()))
-            || node.same_value().chain(node.inner_values()).any(|id| self.fills(id))
+            || node
+                .object
+                .as_deref()
+                .is_some_and(|object| object.properties.iter().any(|p| p.default.is_some()))
+            || node
+                .same_value()
+                .chain(node.inner_values())
+                .any(|id| self.fills(id))
     }
 
     fn object(&mut self, fields: &Fields) -> Result<Option<ObjectRules>, SchemaError> {
@@ -164,7 +198,9 @@ impl Compiler<'_> {
         }
         let mut required = match fields.get("required") {
             None => Vec::new(),
-            Some(names) => strings(names).ok_or_else(|| keyword("required", "an array of strings"))?,
+            Some(names) => {
+                strings(names).ok_or_else(|| keyword("required", "an array of strings"))?
+            }
         };
         let mut rules = ObjectRules {
             must_be_empty: fields.contains_key("required") && required.is_empty(),
@@ -178,7 +214,9 @@ impl Compiler<'_> {
             dependencies.push((name.clone(), self.dependency(name, dependency)?));
         }
         for (name, source) in members(fields, "properties")? {
-            let node = self.child(name, source).map_err(|error| error.within("properties"))?;
+            let node = self
+                .child(name, source)
+                .map_err(|error| error.within("properties"))?;
             let dependency = dependencies
                 .iter()
                 .position(|(dependent, _)| dependent == name)
@@ -186,7 +224,10 @@ impl Compiler<'_> {
             rules.properties.push(Property {
                 node,
                 required: required.contains(name),
-                default: source.get("default").filter(|default| !default.is_null()).cloned(),
+                default: source
+                    .get("default")
+                    .filter(|default| !default.is_null())
+                    .cloned(),
                 dependency,
                 name: name.clone(),
             });
@@ -196,7 +237,9 @@ impl Compiler<'_> {
         rules.required = required;
         rules.dependencies = dependencies;
         for (pattern, source) in members(fields, "patternProperties")? {
-            let node = self.child(pattern, source).map_err(|error| error.within("patternProperties"))?;
+            let node = self
+                .child(pattern, source)
+                .map_err(|error| error.within("patternProperties"))?;
             rules.patterns.push((matcher(pattern)?, node));
         }
         Ok(Some(rules))
@@ -204,10 +247,13 @@ impl Compiler<'_> {
 
     fn dependency(&mut self, name: &str, source: &Value) -> Result<Dependency, SchemaError> {
         if source.is_array() {
-            let names = strings(source).ok_or_else(|| keyword("dependencies", "arrays of strings or schemas"))?;
+            let names = strings(source)
+                .ok_or_else(|| keyword("dependencies", "arrays of strings or schemas"))?;
             return Ok(Dependency::Names(names));
         }
-        let node = self.child(name, source).map_err(|error| error.within("dependencies"))?;
+        let node = self
+            .child(name, source)
+            .map_err(|error| error.within("dependencies"))?;
         Ok(Dependency::Schema(node))
     }
 
@@ -224,7 +270,10 @@ impl Compiler<'_> {
                 for source in sources {
                     items.push(self.child("items", source)?);
                 }
-                Items::Tuple { items, additional: self.additional(fields, "additionalItems")? }
+                Items::Tuple {
+                    items,
+                    additional: self.additional(fields, "additionalItems")?,
+                }
             }
             Some(Value::Array(_)) => Items::Any,
             Some(source) => Items::Each(self.child("items", source)?),
@@ -233,7 +282,10 @@ impl Compiler<'_> {
             min: count(fields, "minItems")?,
             max: count(fields, "maxItems")?,
             items,
-            unique: fields.get("uniqueItems").and_then(Value::as_bool).unwrap_or(false),
+            unique: fields
+                .get("uniqueItems")
+                .and_then(Value::as_bool)
+                .unwrap_or(false),
         }))
     }
 
@@ -246,7 +298,11 @@ impl Compiler<'_> {
         })
     }
 
-    fn branches(&mut self, fields: &Fields, name: &'static str) -> Result<Option<Vec<NodeId>>, SchemaError> {
+    fn branches(
+        &mut self,
+        fields: &Fields,
+        name: &'static str,
+    ) -> Result<Option<Vec<NodeId>>, SchemaError> {
         let sources = match fields.get(name) {
             None => return Ok(None),
             Some(Value::Array(sources)) => sources,
@@ -254,7 +310,10 @@ impl Compiler<'_> {
         };
         let mut branches = Vec::with_capacity(sources.len());
         for (index, source) in sources.iter().enumerate() {
-            branches.push(self.child(&index.to_string(), source).map_err(|error| error.within(name))?);
+            branches.push(
+                self.child(&index.to_string(), source)
+                    .map_err(|error| error.within(name))?,
+            );
         }
         Ok(Some(branches))
     }
@@ -266,13 +325,21 @@ impl Compiler<'_> {
         if branches.is_empty() {
             return Err(keyword("anyOf", "an array that is not empty"));
         }
-        let sources = fields.get("anyOf").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let sources = fields
+            .get("anyOf")
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let required: Vec<String> = sources
             .iter()
             .filter_map(|source| source.get("required"))
             .map(|names| names.to_string().replace('/', "\\/")) // as cjson writes it
             .collect();
-        let requires = if required.is_empty() { String::new() } else { format!(": {}", required.join(" or ")) };
+        let requires = if required.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", required.join(" or "))
+        };
         Ok(Some(AnyOf { branches, requires }))
     }
 
@@ -288,7 +355,10 @@ impl Compiler<'_> {
     }
 
     fn optional(&mut self, fields: &Fields, keyword: &str) -> Result<Option<NodeId>, SchemaError> {
-        fields.get(keyword).map(|source| self.child(keyword, source)).transpose()
+        fields
+            .get(keyword)
+            .map(|source| self.child(keyword, source))
+            .transpose()
     }
 }
 
@@ -297,17 +367,30 @@ impl Node {
     pub(super) fn same_value(&self) -> impl Iterator<Item = NodeId> + '_ {
         let object = self.object.as_deref().into_iter();
         let properties = object.clone().flat_map(|object| &object.properties);
-        let dependencies = properties
-            .filter_map(|property| property.dependency.as_ref())
-            .chain(object.flat_map(|object| object.dependencies.iter().map(|(_, dependency)| dependency)))
-            .filter_map(|dependency| match dependency {
-                Dependency::Schema(id) => Some(*id),
-                Dependency::Names(_) => None,
-            });
-        let condition = self.condition.iter().flat_map(|c| [Some(c.test), c.then, c.otherwise]).flatten();
+        let dependencies =
+            properties
+                .filter_map(|property| property.dependency.as_ref())
+                .chain(object.flat_map(|object| {
+                    object.dependencies.iter().map(|(_, dependency)| dependency)
+                }))
+                .filter_map(|dependency| match dependency {
+                    Dependency::Schema(id) => Some(*id),
+                    Dependency::Names(_) => None,
+                });
+        let condition = self
+            .condition
+            .iter()
+            .flat_map(|c| [Some(c.test), c.then, c.otherwise])
+            .flatten();
         let any_of = self.any_of.iter().flat_map(|any_of| &any_of.branches);
         let one_of = self.one_of.iter().flatten();
-        self.all_of.iter().chain(any_of).chain(one_of).copied().chain(condition).chain(dependencies)
+        self.all_of
+            .iter()
+            .chain(any_of)
+            .chain(one_of)
+            .copied()
+            .chain(condition)
+            .chain(dependencies)
     }
 
     /// The subschemas that apply to fields and items of the value.
@@ -323,7 +406,9 @@ impl Node {
                 Items::Tuple { items, additional } => (None, items.as_slice(), additional.schema()),
                 Items::Any | Items::Forbidden => (None, [].as_slice(), None),
             };
-            each.into_iter().chain(tuple.iter().copied()).chain(additional)
+            each.into_iter()
+                .chain(tuple.iter().copied())
+                .chain(additional)
         });
         fields.chain(items)
     }
@@ -356,14 +441,27 @@ fn types(fields: &Fields) -> Result<Option<Types>, SchemaError> {
     let (names, multiple) = match fields.get("type") {
         None => return Ok(None),
         Some(Value::String(name)) => (vec![name.clone()], false),
-        Some(names) => (strings(names).ok_or_else(|| keyword("type", "a string or an array of strings"))?, true),
+        Some(names) => (
+            strings(names).ok_or_else(|| keyword("type", "a string or an array of strings"))?,
+            true,
+        ),
     };
     let mut any = Vec::with_capacity(names.len());
     for name in &names {
-        any.push(Type::named(name).ok_or_else(|| SchemaError::UnknownType { path: String::new(), name: name.clone() })?);
+        any.push(Type::named(name).ok_or_else(|| SchemaError::UnknownType {
+            path: String::new(),
+            name: name.clone(),
+        })?);
     }
     let text = names.join(", ");
-    Ok(Some(Types { any, text: if multiple { format!("one of {text}") } else { text } }))
+    Ok(Some(Types {
+        any,
+        text: if multiple {
+            format!("one of {text}")
+        } else {
+            text
+        },
+    }))
 }
 
 impl Type {
@@ -388,7 +486,11 @@ fn string(fields: &Fields) -> Result<StringRules, SchemaError> {
         Some(Value::String(pattern)) => Some(matcher(pattern)?),
         Some(_) => return Err(keyword("pattern", "a string")),
     };
-    Ok(StringRules { min: count(fields, "minLength")?, max: count(fields, "maxLength")?, pattern })
+    Ok(StringRules {
+        min: count(fields, "minLength")?,
+        max: count(fields, "maxLength")?,
+        pattern,
+    })
 }
 
 fn numbers(fields: &Fields) -> Result<NumberRules, SchemaError> {
@@ -402,19 +504,31 @@ fn numbers(fields: &Fields) -> Result<NumberRules, SchemaError> {
 }
 
 fn matcher(pattern: &str) -> Result<Matcher, SchemaError> {
-    Matcher::new(pattern)
-        .map_err(|reason| SchemaError::Pattern { path: String::new(), pattern: lua::quote(pattern), reason })
+    Matcher::new(pattern).map_err(|reason| SchemaError::Pattern {
+        path: String::new(),
+        pattern: lua::quote(pattern),
+        reason,
+    })
 }
 
 fn number(fields: &Fields, name: &'static str) -> Result<Option<f64>, SchemaError> {
     match fields.get(name) {
         None => Ok(None),
-        Some(value) => value.as_f64().map(Some).ok_or_else(|| keyword(name, "a number")),
+        Some(value) => value
+            .as_f64()
+            .map(Some)
+            .ok_or_else(|| keyword(name, "a number")),
     }
 }
 
 fn count(fields: &Fields, name: &'static str) -> Result<Option<u64>, SchemaError> {
-    let counted = |number: f64| if number >= 0.0 { Ok(number as u64) } else { Err(keyword(name, "0 or more")) };
+    let counted = |number: f64| {
+        if number >= 0.0 {
+            Ok(number as u64)
+        } else {
+            Err(keyword(name, "0 or more"))
+        }
+    };
     number(fields, name)?.map(counted).transpose()
 }
 
@@ -432,9 +546,17 @@ fn members<'a>(
 }
 
 fn strings(value: &Value) -> Option<Vec<String>> {
-    value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+    value
+        .as_array()?
+        .iter()
+        .map(|item| item.as_str().map(str::to_owned))
+        .collect()
 }
 
 fn keyword(keyword: &'static str, expected: &'static str) -> SchemaError {
-    SchemaError::Keyword { path: String::new(), keyword, expected }
+    SchemaError::Keyword {
+        path: String::new(),
+        keyword,
+        expected,
+    }
 }

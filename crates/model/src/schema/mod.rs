@@ -18,6 +18,7 @@ mod unknown;
 use serde_json::Value;
 
 use self::check::Run;
+pub(crate) use self::lua::number as number_text;
 use self::node::Node;
 pub use self::unknown::UnknownField;
 
@@ -93,7 +94,10 @@ impl Schema {
     /// Compiles `source`. Unknown keywords are ignored.
     pub fn compile(source: &Value) -> Result<Schema, SchemaError> {
         let nodes = compile::compile(source)?;
-        Ok(Schema { source: source.clone(), nodes })
+        Ok(Schema {
+            source: source.clone(),
+            nodes,
+        })
     }
 
     /// The schema as it was written.
