@@ -1,22 +1,9 @@
 //! What the Admin API needs of the gateway: a handful of calls that its flow answers.
 
-use crate::collection::Collection;
+use model::documents::{Document, Key, Kind};
 use plugin::Description;
 use serde_json::Value;
 use std::future::Future;
-
-/// A document as it is stored. Its key is the store's without prefix, such as `/routes/1`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Stored {
-    /// The key.
-    pub key: String,
-    /// What was submitted.
-    pub value: Value,
-    /// The revision that made it.
-    pub created: u64,
-    /// The revision that changed it last.
-    pub modified: u64,
-}
 
 /// What must be true of a key for a change to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +18,9 @@ pub enum Expected {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// Writes a document.
-    Put(String, Value, Expected),
+    Put(Key, Value, Expected),
     /// Deletes a document.
-    Delete(String, Expected),
+    Delete(Key, Expected),
 }
 
 /// Why nothing was changed.
@@ -53,25 +40,23 @@ pub enum WriteError {
 /// The gateway's configuration as the Admin API uses it.
 pub trait Configuration: Send + Sync + 'static {
     /// One document.
-    fn document(&self, key: &str) -> Option<Stored>;
-    /// The documents of a collection; of credentials, those of a consumer.
-    fn documents(&self, collection: Collection, consumer: Option<&str>) -> Vec<Stored>;
+    fn document(&self, key: &Key) -> Option<Document>;
+    /// The documents of a kind; of credentials, those of a consumer.
+    fn documents(&self, kind: Kind, consumer: Option<&str>) -> Vec<Document>;
     /// An id that no document has: 20 digits.
     fn next_id(&self) -> String;
     /// Checks a document by itself, without what it refers to.
     ///
     /// # Errors
     /// What is wrong with it, in APISIX's words.
-    fn check(&self, key: &str, value: &Value) -> Result<(), String>;
+    fn check(&self, key: &Key, value: &Value) -> Result<(), String>;
     /// Says who still uses a document.
     ///
     /// # Errors
     /// Why it may not be deleted, in APISIX's words.
-    fn check_delete(&self, key: &str) -> Result<(), String>;
+    fn check_delete(&self, key: &Key) -> Result<(), String>;
     /// Checks, stores and publishes changes, all or none.
     fn write(&self, changes: Vec<Change>) -> impl Future<Output = Result<(), WriteError>> + Send;
     /// The enabled plugins.
     fn plugins(&self) -> Vec<Description>;
-    /// The JSON schema of a kind.
-    fn schema(&self, name: &str) -> Option<Value>;
 }

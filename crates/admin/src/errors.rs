@@ -1,6 +1,6 @@
 //! Status codes and bodies of the Admin API: nothing else in this crate knows any.
 
-use crate::collection::Collection;
+use model::documents::Kind;
 use plugin::Reply;
 use serde_json::{Map, Value, json};
 use std::fmt::Display;
@@ -20,7 +20,7 @@ pub(crate) enum Refusal {
     /// The kind has no such operation at all.
     NoOperation,
     /// The kind does not support the method.
-    MethodNotSupported(Method, Collection),
+    MethodNotSupported(Method, Kind),
     /// `plugins/reload` with another method than PUT.
     ReloadNeedsPut(Method),
     /// The body is larger than allowed.
@@ -46,11 +46,11 @@ pub(crate) enum Refusal {
     /// A configuration that the kind does not allow, in APISIX's words.
     Invalid(String),
     /// The id is missing.
-    MissingId(Collection),
+    MissingId(Kind),
     /// The ids in path and body differ.
-    WrongId(Collection),
+    WrongId(Kind),
     /// POST with an id.
-    UnneededId(Collection),
+    UnneededId(Kind),
     /// The names in path and body differ.
     WrongUsername,
     /// A timestamp was sent.
@@ -90,8 +90,8 @@ impl Refusal {
             Self::NotRouted => Reply::status(404),
             Self::UnknownResource(name) => told(404, format!("Unsupported resource type: {name}")),
             Self::NoOperation => told(404, "not found"),
-            Self::MethodNotSupported(method, collection) => {
-                told(405, format!("not supported `{method}` method for {}", collection.kind()))
+            Self::MethodNotSupported(method, kind) => {
+                told(405, format!("not supported `{method}` method for {}", kind))
             }
             Self::ReloadNeedsPut(method) => {
                 told(405, format!("please use PUT method to reload the plugins, {method} method is not allowed."))
@@ -116,9 +116,9 @@ impl Refusal {
             Self::MissingNewConfiguration => told(400, "missing new configuration"),
             Self::NotAnObject => told(400, "invalid configuration"),
             Self::Invalid(why) => told(400, why),
-            Self::MissingId(collection) => told(400, format!("missing {} id", collection.kind())),
-            Self::WrongId(collection) => told(400, format!("wrong {} id", collection.kind())),
-            Self::UnneededId(collection) => told(400, format!("wrong {} id, do not need it", collection.kind())),
+            Self::MissingId(kind) => told(400, format!("missing {} id", kind)),
+            Self::WrongId(kind) => told(400, format!("wrong {} id", kind)),
+            Self::UnneededId(kind) => told(400, format!("wrong {} id, do not need it", kind)),
             Self::WrongUsername => told(400, "wrong username"),
             Self::Forbidden(property) => told(400, format!("the property is forbidden:  {property}")),
             Self::SubPath(path) => told(400, format!("invalid sub-path: /{path}")),

@@ -2,10 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod auth;
-mod collection;
 mod configuration;
 mod errors;
 pub mod keys;
+mod kinds;
 mod list;
 mod patch;
 mod query;
@@ -16,14 +16,13 @@ mod schemas;
 mod tests;
 
 pub use auth::{AdminKey, Role};
-pub use collection::Collection;
-pub use configuration::{Change, Configuration, Expected, Stored, WriteError};
+pub use configuration::{Change, Configuration, Expected, WriteError};
 pub use schemas::plugin_schemas;
 
 use bytes::Bytes;
 use errors::{Done, Refusal};
 use ipnet::IpNet;
-use model::{json, yaml};
+use model::{documents::Kind, json, yaml};
 use plugin::Reply;
 use query::Query;
 use serde_json::Value;
@@ -140,10 +139,8 @@ impl<C: Configuration> AdminApi<C> {
             }
             (Method::Get, ["plugins", "list"]) => return schemas::plugin_names(&call.query, conf),
             (Method::Post, ["schema", "validate", name, ..]) => {
-                if Collection::named(name).is_none() {
-                    return Err(Refusal::UnknownResource((*name).to_owned()));
-                }
-                return schemas::validate(name, call.json()?.as_ref(), conf);
+                let kind = kinds::named(name).ok_or_else(|| Refusal::UnknownResource((*name).to_owned()))?;
+                return schemas::validate(kind, call.json()?.as_ref());
             }
             (method, ["plugins", "reload"]) => return schemas::reload(method),
             _ => {}
@@ -162,19 +159,19 @@ impl<C: Configuration> AdminApi<C> {
             *is_versioned = true;
             let name_of = after.first().copied();
             return if name == "schema" {
-                schemas::of_kind(name_of, conf)
+                schemas::of_kind(name_of)
             } else {
                 schemas::of_plugin(name_of, &call.query, conf)
             };
         }
-        let (collection, consumer, after) = match (name, after) {
+        let (kind, consumer, after) = match (name, after) {
             // Not ours, and not to be taken for the service itself.
             ("services", [_, below @ "graphql_cost_decorations", ..]) => {
                 return Err(Refusal::UnknownResource((*below).to_owned()));
             }
-            ("consumers", [consumer, "credentials", after @ ..]) => (Collection::Credentials, Some(*consumer), after),
-            _ => match Collection::named(name).filter(|&named| named != Collection::Credentials) {
-                Some(collection) => (collection, None, after),
+            ("consumers", [consumer, "credentials", after @ ..]) => (Kind::Credential, Some(*consumer), after),
+            _ => match kinds::named(name).filter(|&kind| kind != Kind::Credential) {
+                Some(kind) => (kind, None, after),
                 None => return Err(Refusal::UnknownResource(name.to_owned())),
             },
         };
@@ -184,7 +181,7 @@ impl<C: Configuration> AdminApi<C> {
         let (id, sub_path) = after.split_first().map_or((None, &[][..]), |(id, below)| (Some(*id), below));
         let prefix = &self.settings.prefix;
         let query = &call.query;
-        resource::Operation { collection, consumer, id, sub_path, body, query, prefix }.run(&call.method, conf).await
+        resource::Operation { kind, consumer, id, sub_path, body, query, prefix }.run(&call.method, conf).await
     }
 
     fn finish(&self, mut reply: Reply, is_versioned: bool) -> Reply {

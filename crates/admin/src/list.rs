@@ -1,16 +1,17 @@
 //! Filters and pages of a list.
 
 use crate::{
-    collection::Collection,
     errors::{Refusal, Shown},
+    kinds,
     query::Query,
 };
+use model::documents::Kind;
 use model::pattern::{Case, Pattern};
 use serde_json::Value;
 
 /// The part of `all` that the query asks for, and how many passed its filters.
 pub(crate) fn select(
-    collection: Collection,
+    kind: Kind,
     mut all: Vec<Shown>,
     query: &Query,
 ) -> Result<(Vec<Shown>, usize), Refusal> {
@@ -27,7 +28,7 @@ pub(crate) fn select(
         });
         let has_label = label.is_none_or(|label| value.get("labels").is_some_and(|all| all.get(label).is_some()));
         let passes = filter.as_ref().is_none_or(|filter| {
-            let asked = collection.filters().iter().filter_map(|&name| Some((name, filter.last(name)?)));
+            let asked = kinds::filters(kind).iter().filter_map(|&name| Some((name, filter.last(name)?)));
             asked.into_iter().all(|(name, wanted)| value.get(name).and_then(Value::as_str) == Some(wanted))
         });
         is_named && has_uri && has_label && passes

@@ -1,20 +1,20 @@
 //! One set of operations for every collection.
 
 use crate::{
-    collection::Collection,
-    configuration::{Change, Configuration, Expected, Stored, WriteError},
+    configuration::{Change, Configuration, Expected, WriteError},
     errors::{Done, Refusal, Shown},
-    list, patch,
+    kinds, list, patch,
     query::Query,
 };
+use model::documents::{Document, Key, Kind};
 use serde_json::{Map, Value};
 use std::time::{SystemTime, UNIX_EPOCH};
 use wire::Method;
 
 /// A request for a collection.
 pub(crate) struct Operation<'a> {
-    /// The collection.
-    pub(crate) collection: Collection,
+    /// The kind.
+    pub(crate) kind: Kind,
     /// The consumer of a credential.
     pub(crate) consumer: Option<&'a str>,
     /// The id in the path.
@@ -31,8 +31,8 @@ pub(crate) struct Operation<'a> {
 
 impl Operation<'_> {
     pub(crate) async fn run(self, method: &Method, conf: &impl Configuration) -> Result<Done, Refusal> {
-        if !self.collection.supports(method) {
-            return Err(Refusal::MethodNotSupported(method.clone(), self.collection));
+        if !kinds::supports(self.kind, method) {
+            return Err(Refusal::MethodNotSupported(method.clone(), self.kind));
         }
         match method {
             Method::Get => self.read(conf),
@@ -46,26 +46,26 @@ impl Operation<'_> {
 
     fn read(self, conf: &impl Configuration) -> Result<Done, Refusal> {
         if let Some(id) = self.id {
-            let stored = conf.document(&self.key(id)).ok_or(Refusal::KeyNotFound)?;
+            let stored = self.key(id).and_then(|key| conf.document(&key)).ok_or(Refusal::KeyNotFound)?;
             return Ok(Done::One(self.shown(stored)));
         }
-        let all = conf.documents(self.collection, self.consumer);
-        if all.is_empty() && !self.collection.may_be_empty() {
+        let all = conf.documents(self.kind, self.consumer);
+        if all.is_empty() && !kinds::may_be_empty(self.kind) {
             return Err(Refusal::KeyNotFound);
         }
         let all = all.into_iter().map(|stored| self.shown(stored)).collect();
-        let (list, total) = list::select(self.collection, all, self.query)?;
+        let (list, total) = list::select(self.kind, all, self.query)?;
         Ok(Done::List { key: self.prefixed(&self.directory()), list, total })
     }
 
     async fn put(mut self, conf: &impl Configuration) -> Result<Done, Refusal> {
         let mut object = self.take_object(Refusal::MissingConfiguration)?;
-        let id = match self.collection {
-            Collection::Consumers => {
+        let id = match self.kind {
+            Kind::Consumer => {
                 check_timestamps(&object)?;
                 self.username(&object)?
             }
-            Collection::PluginMetadata => {
+            Kind::PluginMetadata => {
                 check_timestamps(&object)?;
                 let name = self.id.ok_or_else(|| Refusal::Invalid("missing plugin name".to_owned()))?;
                 if !conf.plugins().iter().any(|plugin| plugin.name == name) {
@@ -77,23 +77,23 @@ impl Operation<'_> {
             _ => {
                 let id = self.agree_on_id(&mut object)?;
                 check_timestamps(&object)?;
-                check_id(&id)?;
                 id
             }
         };
-        if self.collection == Collection::Credentials {
+        if self.kind == Kind::Credential {
             let consumer = self.consumer.unwrap_or_default();
-            if conf.document(&format!("/consumers/{consumer}")).is_none() {
+            let consumer = Key::new(Kind::Consumer, consumer).ok();
+            if consumer.and_then(|consumer| conf.document(&consumer)).is_none() {
                 return Err(Refusal::ConsumerNotFound);
             }
         }
-        let key = self.key(&id);
+        let key = self.key(&id).ok_or_else(bad_id)?;
         // APISIX's PUT overwrites whatever is there. Ours compares, so that `create_time` and the status are true, and
         // tries again when somebody was faster.
         for _ in 0..ATTEMPTS {
             let before = conf.document(&key);
             let mut object = object.clone();
-            if self.collection != Collection::PluginMetadata {
+            if self.kind != Kind::PluginMetadata {
                 let created = before.as_ref().and_then(|before| before.value.get("create_time").cloned());
                 object.insert("create_time".to_owned(), created.unwrap_or_else(|| now().into()));
                 object.insert("update_time".to_owned(), now().into());
@@ -115,14 +115,14 @@ impl Operation<'_> {
     async fn post(mut self, conf: &impl Configuration) -> Result<Done, Refusal> {
         let mut object = self.take_object(Refusal::MissingConfiguration)?;
         if self.id.is_some() || object.contains_key("id") {
-            return Err(Refusal::UnneededId(self.collection));
+            return Err(Refusal::UnneededId(self.kind));
         }
         check_timestamps(&object)?;
         object.insert("create_time".to_owned(), now().into());
         object.insert("update_time".to_owned(), now().into());
         for _ in 0..ATTEMPTS {
             let id = conf.next_id();
-            let key = self.key(&id);
+            let key = self.key(&id).ok_or_else(bad_id)?;
             object.insert("id".to_owned(), id.into());
             let value = Value::Object(object.clone());
             match conf.write(vec![Change::Put(key.clone(), value.clone(), Expected::Absent)]).await {
@@ -135,12 +135,12 @@ impl Operation<'_> {
     }
 
     async fn patch(mut self, conf: &impl Configuration) -> Result<Done, Refusal> {
-        let id = self.id.ok_or(Refusal::MissingId(self.collection))?;
+        let id = self.id.ok_or(Refusal::MissingId(self.kind))?;
         let change = self.body.take().ok_or(Refusal::MissingNewConfiguration)?;
         if self.sub_path.is_empty() && !change.is_object() {
             return Err(Refusal::NotAnObject);
         }
-        let key = self.key(id);
+        let key = self.key(id).ok_or(Refusal::KeyNotFound)?;
         let before = conf.document(&key).ok_or(Refusal::KeyNotFound)?;
         let expected = Expected::Revision(before.modified);
         let Value::Object(mut object) = before.value else { return Err(Refusal::NotAnObject) };
@@ -165,8 +165,8 @@ impl Operation<'_> {
     }
 
     async fn delete(self, conf: &impl Configuration) -> Result<Done, Refusal> {
-        let id = self.id.ok_or(Refusal::MissingId(self.collection))?;
-        let key = self.key(id);
+        let id = self.id.ok_or(Refusal::MissingId(self.kind))?;
+        let key = self.key(id).ok_or(Refusal::KeyNotFound)?;
         let is_forced = self.query.first("force") == Some("true");
         for _ in 0..ATTEMPTS {
             if !is_forced {
@@ -174,12 +174,12 @@ impl Operation<'_> {
             }
             let stored = conf.document(&key).ok_or(Refusal::KeyNotFound)?;
             let mut all = vec![stored];
-            if self.collection == Collection::Consumers {
-                all.extend(conf.documents(Collection::Credentials, Some(id)));
+            if self.kind == Kind::Consumer {
+                all.extend(conf.documents(Kind::Credential, Some(id)));
             }
             let deletions = all.into_iter().map(|one| Change::Delete(one.key, Expected::Revision(one.modified)));
             match conf.write(deletions.collect()).await {
-                Ok(()) => return Ok(Done::Deleted(self.prefixed(&key))),
+                Ok(()) => return Ok(Done::Deleted(self.prefixed(&key.path()))),
                 Err(WriteError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -195,15 +195,15 @@ impl Operation<'_> {
         }
     }
 
-    /// The id of path and body, which is then the document's. What is not an id at all is refused by `check_id`.
+    /// The id of path and body, which is then the document's.
     fn agree_on_id(&self, object: &mut Map<String, Value>) -> Result<String, Refusal> {
         let written = object.get("id").map(|id| match id {
             Value::String(id) => id.clone(),
             other => other.to_string(),
         });
         match (self.id, written) {
-            (None, None) => Err(Refusal::MissingId(self.collection)),
-            (Some(id), Some(written)) if id != written => Err(Refusal::WrongId(self.collection)),
+            (None, None) => Err(Refusal::MissingId(self.kind)),
+            (Some(id), Some(written)) if id != written => Err(Refusal::WrongId(self.kind)),
             (Some(id), _) => {
                 object.insert("id".to_owned(), id.into());
                 Ok(id.to_owned())
@@ -246,25 +246,29 @@ impl Operation<'_> {
     fn directory(&self) -> String {
         match self.consumer {
             Some(consumer) => format!("/consumers/{consumer}/credentials"),
-            None => format!("/{}", self.collection.name()),
+            None => format!("/{}", self.kind.collection()),
         }
     }
 
-    fn key(&self, id: &str) -> String {
-        format!("{}/{id}", self.directory())
+    /// `None` where the id is none.
+    fn key(&self, id: &str) -> Option<Key> {
+        match self.consumer {
+            Some(consumer) => Key::credential(consumer, id).ok(),
+            None => Key::new(self.kind, id).ok(),
+        }
     }
 
-    fn prefixed(&self, key: &str) -> String {
-        format!("{}{key}", self.prefix)
+    fn prefixed(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
     }
 
-    fn shown(&self, stored: Stored) -> Shown {
+    fn shown(&self, stored: Document) -> Shown {
         let indexes = Some((stored.created, stored.modified));
-        Shown { key: self.prefixed(&stored.key), value: stored.value, indexes }
+        Shown { key: self.prefixed(&stored.key.path()), value: stored.value, indexes }
     }
 
-    fn written(&self, key: &str, value: Value) -> Shown {
-        Shown { key: self.prefixed(key), value, indexes: None }
+    fn written(&self, key: &Key, value: Value) -> Shown {
+        Shown { key: self.prefixed(&key.path()), value, indexes: None }
     }
 }
 
@@ -292,12 +296,6 @@ fn check_timestamps(object: &Map<String, Value>) -> Result<(), Refusal> {
         }
     }
     Ok(())
-}
-
-fn check_id(id: &str) -> Result<(), Refusal> {
-    let is_id = (1..=64).contains(&id.len())
-        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    if is_id { Ok(()) } else { Err(bad_id()) }
 }
 
 fn bad_id() -> Refusal {

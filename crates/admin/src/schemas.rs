@@ -1,19 +1,21 @@
 //! Schemas of kinds and plugins.
 
 use crate::{
-    collection::Collection,
     configuration::Configuration,
     errors::{Done, Refusal},
+    kinds,
     query::Query,
 };
+use model::documents::{self, Key, Kind};
 use plugin::{Description, PluginClass};
 use serde_json::{Map, Value, json};
 use wire::Method;
 
 /// `schema/{kind}`.
-pub(crate) fn of_kind(name: Option<&str>, conf: &impl Configuration) -> Result<Done, Refusal> {
+pub(crate) fn of_kind(name: Option<&str>) -> Result<Done, Refusal> {
     let name = name.unwrap_or_default();
-    conf.schema(name).map(Done::Value).ok_or_else(|| Refusal::UnknownSchema(name.to_owned()))
+    let kind = Kind::from_schema_name(name).ok_or_else(|| Refusal::UnknownSchema(name.to_owned()))?;
+    Ok(Done::Value(documents::schema(kind).source().clone()))
 }
 
 /// `plugins/{name}` and `plugins?all=true`.
@@ -49,12 +51,9 @@ pub(crate) fn plugin_names(query: &Query, conf: &impl Configuration) -> Result<D
 }
 
 /// `schema/validate/{resource}`: the JSON schema alone.
-pub(crate) fn validate(name: &str, body: Option<&Value>, conf: &impl Configuration) -> Result<Done, Refusal> {
-    let collection = Collection::named(name).ok_or_else(|| Refusal::UnknownResource(name.to_owned()))?;
-    let source = conf.schema(collection.schema()).ok_or_else(|| Refusal::UnknownResource(name.to_owned()))?;
+pub(crate) fn validate(kind: Kind, body: Option<&Value>) -> Result<Done, Refusal> {
     let body = body.ok_or_else(|| Refusal::Invalid("wrong type: expected object, got nil".to_owned()))?;
-    let schema = model::schema::Schema::compile(&source).map_err(|error| Refusal::Unavailable(error.to_string()))?;
-    schema.check(body).map_err(|violation| Refusal::Invalid(violation.to_string()))?;
+    documents::schema(kind).check(body).map_err(|violation| Refusal::Invalid(violation.to_string()))?;
     Ok(Done::Nothing)
 }
 
@@ -89,13 +88,12 @@ pub(crate) fn validate_all(body: &Value, conf: &impl Configuration) -> Result<Do
                 ("consumers", Some(id)) => format!("/consumers/{id}"),
                 (_, id) => format!("/{name}/{}", id.as_deref().unwrap_or("0")),
             };
-            match Collection::named(name) {
-                None | Some(Collection::Credentials) => told(format!("Unsupported resource type: {name}")),
-                Some(_) => {
-                    if let Err(why) = conf.check(&named, item) {
-                        told(why);
-                    }
-                }
+            let checked = match kinds::named(name) {
+                None | Some(Kind::Credential) => Err(format!("Unsupported resource type: {name}")),
+                Some(_) => Key::parse(&named).map_err(|error| error.to_string()).and_then(|key| conf.check(&key, item)),
+            };
+            if let Err(why) = checked {
+                told(why);
             }
             if let Some(id) = &id {
                 let what = match (name.as_str(), text("id")) {

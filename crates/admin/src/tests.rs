@@ -3,6 +3,7 @@
 use super::*;
 use parking_lot::Mutex;
 use plugin::{Description, ReplyBody};
+use model::documents::{self, Document, Key};
 use serde_json::json;
 use std::{collections::BTreeMap, future::Future};
 
@@ -16,45 +17,40 @@ struct Fake {
 #[derive(Default)]
 struct State {
     revision: u64,
-    documents: BTreeMap<String, Stored>,
+    documents: BTreeMap<String, Document>,
     /// How many writes still meet a change of somebody else.
     conflicts: usize,
     is_down: bool,
 }
 
 impl Configuration for Fake {
-    fn document(&self, key: &str) -> Option<Stored> {
-        self.state.lock().documents.get(key).cloned()
+    fn document(&self, key: &Key) -> Option<Document> {
+        self.state.lock().documents.get(&key.path()).cloned()
     }
 
-    fn documents(&self, collection: Collection, consumer: Option<&str>) -> Vec<Stored> {
-        let directory = match consumer {
-            Some(consumer) => format!("/consumers/{consumer}/credentials/"),
-            None => format!("/{}/", collection.name()),
-        };
+    fn documents(&self, kind: Kind, consumer: Option<&str>) -> Vec<Document> {
         let state = self.state.lock();
-        let of = |key: &str| key.strip_prefix(&directory).is_some_and(|id| !id.contains('/'));
-        state.documents.values().filter(|stored| of(&stored.key)).cloned().collect()
+        let is_of = |key: &Key| key.kind() == kind && key.parent() == consumer;
+        state.documents.values().filter(|stored| is_of(&stored.key)).cloned().collect()
     }
 
     fn next_id(&self) -> String {
         format!("{:020}", self.state.lock().revision + 1)
     }
 
-    fn check(&self, key: &str, value: &Value) -> Result<(), String> {
-        let name = key.split('/').nth(1).unwrap_or_default();
-        let collection = if key.contains("/credentials/") { Some(Collection::Credentials) } else { Collection::named(name) };
-        let Some(schema) = collection.and_then(|collection| self.schema(collection.schema())) else { return Ok(()) };
-        let schema = model::schema::Schema::compile(&schema).map_err(|error| error.to_string())?;
-        schema.check(value).map_err(|violation| format!("invalid configuration: {violation}"))
+    fn check(&self, key: &Key, value: &Value) -> Result<(), String> {
+        let checked = documents::schema(key.kind()).check(value);
+        checked.map_err(|violation| format!("invalid configuration: {violation}"))
     }
 
-    fn check_delete(&self, key: &str) -> Result<(), String> {
-        let Some(id) = key.strip_prefix("/upstreams/") else { return Ok(()) };
-        let user = self.documents(Collection::Routes, None).into_iter().find(|route| route.value["upstream_id"] == id);
+    fn check_delete(&self, key: &Key) -> Result<(), String> {
+        if key.kind() != Kind::Upstream {
+            return Ok(());
+        }
+        let routes = self.documents(Kind::Route, None);
+        let user = routes.into_iter().find(|route| route.value["upstream_id"] == key.id());
         user.map_or(Ok(()), |route| {
-            let user = route.value["id"].as_str().unwrap_or_default().to_owned();
-            Err(format!("can not delete this upstream, route [{user}] is still using it now"))
+            Err(format!("can not delete this upstream, route [{}] is still using it now", route.key.id()))
         })
     }
 
@@ -76,7 +72,7 @@ impl Configuration for Fake {
             }
             for change in &changes {
                 let (Change::Put(key, _, expected) | Change::Delete(key, expected)) = change;
-                let holds = match (state.documents.get(key), expected) {
+                let holds = match (state.documents.get(&key.path()), expected) {
                     (None, Expected::Absent) => true,
                     (Some(stored), Expected::Revision(revision)) => stored.modified == *revision,
                     _ => false,
@@ -90,11 +86,11 @@ impl Configuration for Fake {
             for change in changes {
                 match change {
                     Change::Put(key, value, _) => {
-                        let created = state.documents.get(&key).map_or(modified, |stored| stored.created);
-                        state.documents.insert(key.clone(), Stored { key, value, created, modified });
+                        let created = state.documents.get(&key.path()).map_or(modified, |stored| stored.created);
+                        state.documents.insert(key.path(), Document { key, value, created, modified });
                     }
                     Change::Delete(key, _) => {
-                        state.documents.remove(&key);
+                        state.documents.remove(&key.path());
                     }
                 }
             }
@@ -126,21 +122,6 @@ impl Configuration for Fake {
             describe("limit-count", 1002, spec(other, plugin::PluginClass::Other)),
             describe("key-auth", 2500, spec(auth, plugin::PluginClass::Auth)),
         ]
-    }
-
-    fn schema(&self, name: &str) -> Option<Value> {
-        let text = match name {
-            "route" => include_str!("../../model/src/documents/route.schema.json"),
-            "service" => include_str!("../../model/src/documents/service.schema.json"),
-            "upstream" => include_str!("../../model/src/documents/upstream.schema.json"),
-            "consumer" => include_str!("../../model/src/documents/consumer.schema.json"),
-            "credential" => include_str!("../../model/src/documents/credential.schema.json"),
-            "consumer_group" => include_str!("../../model/src/documents/consumer_group.schema.json"),
-            "global_rule" => include_str!("../../model/src/documents/global_rule.schema.json"),
-            "plugin_config" => include_str!("../../model/src/documents/plugin_config.schema.json"),
-            _ => return None,
-        };
-        serde_json::from_str(text).ok()
     }
 }
 
