@@ -22,7 +22,7 @@ pub use schemas::plugin_schemas;
 use bytes::Bytes;
 use errors::{Done, Refusal};
 use ipnet::IpNet;
-use model::{documents::Kind, json, yaml};
+use model::{differences::DifferenceId, documents::Kind, json, settings::AdminRole, yaml};
 use plugin::Reply;
 use query::Query;
 use serde_json::Value;
@@ -64,6 +64,30 @@ pub struct Settings {
     pub is_v3: bool,
     /// `deployment.etcd.prefix`: what keys are shown with.
     pub prefix: String,
+}
+
+impl Settings {
+    /// Those of `config.yaml`. `made` is the key that was made at first start, where none was written.
+    pub fn read(settings: &model::settings::Settings, made: Option<String>) -> Self {
+        let admin = &settings.admin;
+        let written = admin.keys.iter().map(|row| AdminKey {
+            key: row.key.expose().clone(),
+            role: match row.role {
+                AdminRole::Admin => Role::Admin,
+                AdminRole::Viewer => Role::Viewer,
+            },
+        });
+        let made = made.map(|key| AdminKey { key, role: Role::Admin });
+        Self {
+            is_key_required: admin.key_required,
+            keys: written.chain(made).collect(),
+            is_key_in_query_allowed: !settings.compat.is_safe(DifferenceId::AdminKeyInQuery),
+            allow: admin.allow.clone(),
+            has_cors: admin.cors,
+            is_v3: true,
+            prefix: settings.deployment.etcd.prefix.clone(),
+        }
+    }
 }
 
 impl Default for Settings {

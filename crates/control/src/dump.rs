@@ -1,6 +1,6 @@
 //! Documents as the control API shows them.
 
-use crate::Document;
+use model::documents::Document;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 

@@ -9,17 +9,16 @@ struct Fake {
 }
 
 impl View for Fake {
-    fn document(&self, key: &str) -> Option<Document> {
-        let directory = key.split('/').nth(1)?;
-        self.documents(directory).into_iter().find(|document| document.key == key)
+    fn document(&self, key: &Key) -> Option<Document> {
+        self.documents(key.kind()).into_iter().find(|document| document.key == *key)
     }
 
-    fn documents(&self, directory: &str) -> Vec<Document> {
-        let of = |key: &str, value| Document { key: key.to_owned(), value, created: 3, modified: 4 };
-        match directory {
-            "routes" => vec![of("/routes/1", json!({ "uri": "/a" }))],
-            "upstreams" => vec![of("/upstreams/u", json!({ "checks": { "active": { "type": "http" } } }))],
-            "plugin_metadata" => vec![of("/plugin_metadata/prometheus", json!({ "id": "prometheus" }))],
+    fn documents(&self, kind: Kind) -> Vec<Document> {
+        let of = |key: &str, value| Document { key: Key::parse(key).unwrap(), value, created: 3, modified: 4 };
+        match kind {
+            Kind::Route => vec![of("/routes/1", json!({ "uri": "/a" }))],
+            Kind::Upstream => vec![of("/upstreams/u", json!({ "checks": { "active": { "type": "http" } } }))],
+            Kind::PluginMetadata => vec![of("/plugin_metadata/prometheus", json!({ "id": "prometheus" }))],
             _ => Vec::new(),
         }
     }
@@ -43,10 +42,6 @@ impl View for Fake {
             export: Some(|_| b"up 1\n".to_vec()),
         };
         if self.exports { vec![plugin] } else { Vec::new() }
-    }
-
-    fn schema(&self, name: &str) -> Option<Value> {
-        (name == "route").then(|| json!({ "type": "object" }))
     }
 
     fn revision(&self) -> Option<u64> {
@@ -93,7 +88,6 @@ fn control() {
         ("GET", "/v1/plugin_metadatas", 200, r#"[{"id":"prometheus"}]"#),
         ("GET", "/v1/plugin_metadata/prometheus", 200, r#"{"id":"prometheus"}"#),
         ("GET", "/v1/plugin_metadata/x", 404, r#"{"error_msg":"plugin metadata[x] not found"}"#),
-        ("GET", "/v1/schema", 200, r#"{"main":{"route":{"type":"object"}},"plugins":{"p":{}},"stream_plugins":{}}"#),
         ("POST", "/v1/gc", 200, ""),
         ("GET", "/v1/gc", 404, "<page>"),
         ("PUT", "/v1/plugins/reload", 200, "done"),
@@ -115,6 +109,15 @@ fn control() {
         let reply = api.handle(&Method::from_bytes(method.as_bytes()).unwrap(), path);
         assert_eq!(shown(&reply), (*status, (*want).to_owned()), "{method} {path}");
     }
+}
+
+#[test]
+fn schemas() {
+    let (status, text) = shown(&api(None, true).handle(&Method::Get, "/v1/schema"));
+    let body: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, &body["plugins"], &body["stream_plugins"]), (200, &json!({ "p": {} }), &json!({})));
+    assert_eq!(body["main"].as_object().unwrap().len(), MAIN_SCHEMAS.len());
+    assert!(body["main"]["consumer_group"]["properties"].is_object());
 }
 
 #[test]

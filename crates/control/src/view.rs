@@ -1,21 +1,8 @@
 //! What the control API reads of the gateway.
 
+use model::documents::{Document, Key, Kind};
 use plugin::{Description, Shared};
-use serde_json::Value;
 use std::sync::Arc;
-
-/// A document in force.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Document {
-    /// Its key without the store's prefix, such as `/routes/1`.
-    pub key: String,
-    /// What was submitted.
-    pub value: Value,
-    /// The revision that made it.
-    pub created: u64,
-    /// The revision that changed it last.
-    pub modified: u64,
-}
 
 /// Something wrong with a stored document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +18,11 @@ pub struct Problem {
 /// The gateway's configuration as the control API shows it.
 pub trait View: Send + Sync + 'static {
     /// One document.
-    fn document(&self, key: &str) -> Option<Document>;
-    /// The documents directly under a directory such as `routes`.
-    fn documents(&self, directory: &str) -> Vec<Document>;
+    fn document(&self, key: &Key) -> Option<Document>;
+    /// The documents of a kind.
+    fn documents(&self, kind: Kind) -> Vec<Document>;
     /// The enabled plugins.
     fn plugins(&self) -> Vec<Description>;
-    /// The JSON schema of a kind.
-    fn schema(&self, name: &str) -> Option<Value>;
     /// The revision in force; `None` until the first configuration is.
     fn revision(&self) -> Option<u64>;
     /// The digest of the documents in force, in hexadecimal.
