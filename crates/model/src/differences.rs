@@ -238,10 +238,18 @@ mod tests {
     fn names_are_unique_and_kebab_case() {
         for (index, difference) in DIFFERENCES.iter().enumerate() {
             let name = difference.name;
-            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+            assert!(
+                name.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            );
             assert_eq!(difference.id.as_str(), name);
             assert_eq!(DifferenceId::parse(name), Some(difference.id));
-            assert!(DIFFERENCES.iter().skip(index + 1).all(|other| other.name != name));
+            assert!(
+                DIFFERENCES
+                    .iter()
+                    .skip(index + 1)
+                    .all(|other| other.name != name)
+            );
         }
         assert!(DIFFERENCES.len() <= 32, "the switches are bits of a u32");
     }

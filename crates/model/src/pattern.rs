@@ -145,11 +145,7 @@ impl Pattern {
     }
 
     /// The first match that starts at `start` or later; `^` still means the start of `subject`.
-    pub fn captures_at(
-        &self,
-        subject: &[u8],
-        start: usize,
-    ) -> Result<Option<Captures>, StepLimit> {
+    pub fn captures_at(&self, subject: &[u8], start: usize) -> Result<Option<Captures>, StepLimit> {
         if start > subject.len() {
             return Ok(None);
         }

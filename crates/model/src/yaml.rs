@@ -146,12 +146,7 @@ impl Builder {
         Ok(())
     }
 
-    fn begin(
-        &mut self,
-        container: Container,
-        anchor: usize,
-        at: Marker,
-    ) -> Result<(), YamlError> {
+    fn begin(&mut self, container: Container, anchor: usize, at: Marker) -> Result<(), YamlError> {
         if self.expects_key() {
             return Err(refuse(at, "a key must be a scalar"));
         }

@@ -5,13 +5,17 @@ use super::*;
 fn check(pattern: &str, subject: &str, expected: Option<&str>) {
     let compiled = Pattern::compile(pattern, Case::Sensitive)
         .unwrap_or_else(|error| panic!("{pattern}: {error}"));
-    let captures = compiled.captures(subject.as_bytes()).expect("within the limit");
+    let captures = compiled
+        .captures(subject.as_bytes())
+        .expect("within the limit");
     let found = captures
         .and_then(|captures| captures.group(0))
         .and_then(|range| subject.get(range));
     assert_eq!(found, expected, "{pattern} on {subject:?}");
     assert_eq!(
-        compiled.is_match(subject.as_bytes()).expect("within the limit"),
+        compiled
+            .is_match(subject.as_bytes())
+            .expect("within the limit"),
         expected.is_some(),
         "{pattern} on {subject:?}"
     );
@@ -46,6 +50,15 @@ fn patterns_mean_what_pcre_means() {
         ("[--a]+", "Z-", Some("Z-")),
         ("[+--]+", "+,-", Some("+,-")),
         ("[\\w.-]+", "a.b-c/", Some("a.b-c")),
+        ("[\\w-.]+", "a-./", Some("a-.")),
+        ("[a-c-e]+", "b-ed", Some("b-e")),
+        ("[a-\\d]+", "a-1", Some("a-1")),
+        ("[a-]+", "a-b", Some("a-")),
+        ("[-a]+", "a-b", Some("a-")),
+        ("[[:digit:]-z]+", "1-z", Some("1-z")),
+        ("[a\\-z]+", "a-z", Some("a-z")),
+        ("[\\x41-\\x43]+", "ABCD", Some("ABC")),
+        ("[\\]-a]+", "]^a", Some("]^a")),
         ("[a~~b]", "~", Some("~")),
         ("[[:alpha:]_]+", "a_1", Some("a_")),
         ("[\\b]", "\u{8}", Some("\u{8}")),
@@ -108,7 +121,10 @@ fn runaway_backtracking_is_a_fault() {
 #[test]
 fn searching_goes_on_from_a_position() {
     let pattern = Pattern::compile("(b)(x)?", Case::Sensitive).expect("valid");
-    let captures = pattern.captures_at(b"abab", 2).expect("in limit").expect("match");
+    let captures = pattern
+        .captures_at(b"abab", 2)
+        .expect("in limit")
+        .expect("match");
     assert_eq!(captures.group(0), Some(3..4));
     assert_eq!(captures.group(1), Some(3..4));
     assert_eq!(captures.group(2), None);

@@ -440,49 +440,71 @@ impl Translation<'_> {
             self.out.push('^');
         }
         let mut first = true;
-        // Whether the last character written could be read as the `-` of a range.
-        let mut open_range = false;
+        let mut last = Last::Set;
         loop {
             let Some(byte) = self.next() else {
-                return Err(Refusal::Malformed("missing terminating ] for character class"));
+                return Err(Refusal::Malformed(
+                    "missing terminating ] for character class",
+                ));
             };
-            let was_range = std::mem::take(&mut open_range);
-            match byte {
+            last = match byte {
                 b']' if !first => {
                     self.out.push(']');
                     return Ok(());
                 }
-                b'[' if matches!(self.peek(), Some(b':')) && self.posix_class()? => {}
+                b'[' if self.peek() == Some(b':') && self.posix_class() => Last::Set,
                 b'[' if matches!(self.peek(), Some(b'.' | b'=')) => {
                     return Err(unsupported("POSIX collating elements"));
                 }
-                b'\\' => self.class_escape()?,
-                b'-' if !first && !was_range => {
+                b'-' if last == Last::Character && !self.at_set_or_end() => {
                     self.out.push('-');
-                    open_range = true;
+                    Last::OpenRange
                 }
-                byte => self.code_or_literal(byte),
-            }
+                b'\\' if self.class_escape()? => Last::Set,
+                byte => {
+                    if byte != b'\\' {
+                        self.code_or_literal(byte);
+                    }
+                    match last {
+                        Last::OpenRange => Last::Set,
+                        Last::Character | Last::Set => Last::Character,
+                    }
+                }
+            };
             first = false;
         }
     }
 
-    fn posix_class(&mut self) -> Result<bool, Refusal> {
+    /// Whether `\d`, `[:digit:]` or the end of the class follows: a `-` before it is literal.
+    fn at_set_or_end(&self) -> bool {
+        match self.rest {
+            [b']', ..] | [b'[', b':', ..] => true,
+            [b'\\', letter, ..] => matches!(
+                letter,
+                b'd' | b'D' | b'w' | b'W' | b's' | b'S' | b'h' | b'v'
+            ),
+            _ => false,
+        }
+    }
+
+    /// `[:alpha:]`; whether there was one.
+    fn posix_class(&mut self) -> bool {
         let Some(close) = memchr::memmem::find(self.rest, b":]") else {
-            return Ok(false);
+            return false;
         };
         let name = self.rest.get(1..close).unwrap_or_default();
         let word = name.strip_prefix(b"^").unwrap_or(name);
         if word.is_empty() || !word.iter().all(u8::is_ascii_alphabetic) {
-            return Ok(false);
+            return false;
         }
         let name = String::from_utf8_lossy(name).into_owned();
         self.rest = self.rest.get(close + 2..).unwrap_or_default();
         let _ = write!(self.out, "[:{name}:]");
-        Ok(true)
+        true
     }
 
-    fn class_escape(&mut self) -> Result<(), Refusal> {
+    /// Writes what stands behind a backslash; whether it is a set rather than one character.
+    fn class_escape(&mut self) -> Result<bool, Refusal> {
         let Some(byte) = self.next() else {
             return Err(Refusal::Malformed("\\ at end of pattern"));
         };
@@ -490,19 +512,36 @@ impl Translation<'_> {
             b'd' | b'D' | b'w' | b'W' | b's' | b'S' => {
                 self.out.push('\\');
                 self.out.push(char::from(byte));
+                return Ok(true);
             }
-            b'h' => self.out.push_str("\\t \\xA0"),
-            b'v' => self.out.push_str("\\n\\x0B\\x0C\\r\\x85"),
+            b'h' => {
+                self.out.push_str("\\t \\xA0");
+                return Ok(true);
+            }
+            b'v' => {
+                self.out.push_str("\\n\\x0B\\x0C\\r\\x85");
+                return Ok(true);
+            }
             b'b' => self.code(0x08),
-            b'E' => {}
             b'8' | b'9' => self.code_or_literal(byte),
             byte => {
                 let code = self.character(byte)?;
                 self.code_or_literal(code);
             }
         }
-        Ok(())
+        Ok(false)
     }
+}
+
+/// What the last item of a class means for a `-` behind it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    /// A character, from which a range can start.
+    Character,
+    /// A character and a `-`: the next one ends the range.
+    OpenRange,
+    /// A set, a finished range or nothing: a `-` is literal.
+    Set,
 }
 
 fn unsupported(syntax: &str) -> Refusal {

@@ -100,7 +100,11 @@ fn read_keys(reader: &Reader<'_>, compat: Compat) -> Result<Vec<AdminKey>, Setti
         None => return Ok(Vec::new()),
         Some(Value::Array(items)) => items,
         Some(other) => {
-            return Err(SettingsError::wrong(PATH, "a list of {name, key, role}", other));
+            return Err(SettingsError::wrong(
+                PATH,
+                "a list of {name, key, role}",
+                other,
+            ));
         }
     };
     let mut keys = Vec::with_capacity(items.len());
@@ -113,7 +117,9 @@ fn read_keys(reader: &Reader<'_>, compat: Compat) -> Result<Vec<AdminKey>, Setti
         if key.key.expose().is_empty() {
             continue;
         }
-        let is_example = EXAMPLE_KEYS.iter().any(|example| key.key.is_equal_to(example));
+        let is_example = EXAMPLE_KEYS
+            .iter()
+            .any(|example| key.key.is_equal_to(example));
         if is_example && compat.is_safe(DifferenceId::ExampleAdminKey) {
             return Err(SettingsError::ExampleAdminKey(key.name));
         }

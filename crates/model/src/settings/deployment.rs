@@ -131,18 +131,23 @@ fn read_hosts(
     const PATH: &str = "deployment.etcd.host";
     const VARIABLE: &str = "APISIX_DEPLOYMENT_ETCD_HOST";
     let written = reader.raw(PATH)?;
-    let from_env = env(VARIABLE).map(|text| {
-        serde_json::from_str::<Value>(&text).unwrap_or(Value::String(text))
-    });
+    let from_env = env(VARIABLE)
+        .map(|text| serde_json::from_str::<Value>(&text).unwrap_or(Value::String(text)));
     let (path, value) = match (&from_env, written) {
         (Some(value), _) => (VARIABLE, value),
         (None, Some(value)) => (PATH, value),
         (None, None) => return Ok(None),
     };
-    let hosts: Option<Vec<String>> = value
-        .as_array()
-        .filter(|hosts| !hosts.is_empty())
-        .and_then(|hosts| hosts.iter().map(|host| host.as_str().map(str::to_owned)).collect());
+    let hosts: Option<Vec<String>> =
+        value
+            .as_array()
+            .filter(|hosts| !hosts.is_empty())
+            .and_then(|hosts| {
+                hosts
+                    .iter()
+                    .map(|host| host.as_str().map(str::to_owned))
+                    .collect()
+            });
     let is_url = |host: &String| host.starts_with("http://") || host.starts_with("https://");
     hosts
         .filter(|hosts| hosts.iter().all(is_url))
@@ -150,10 +155,7 @@ fn read_hosts(
         .ok_or_else(|| SettingsError::wrong(path, "a list of http:// or https:// URLs", value))
 }
 
-fn read_role(
-    reader: &Reader<'_>,
-    has_etcd: bool,
-) -> Result<(Role, Provider), SettingsError> {
+fn read_role(reader: &Reader<'_>, has_etcd: bool) -> Result<(Role, Provider), SettingsError> {
     const PATH: &str = "deployment.role";
     let role = match reader.raw(PATH)? {
         None => Role::Traditional,
@@ -200,6 +202,10 @@ fn read_provider(
         Some("etcd") => Ok(Some(Provider::Etcd)),
         Some("yaml") => Ok(Some(Provider::Yaml)),
         Some("json") => Ok(Some(Provider::Json)),
-        _ => Err(SettingsError::wrong(path, "embedded, etcd, yaml or json", value)),
+        _ => Err(SettingsError::wrong(
+            path,
+            "embedded, etcd, yaml or json",
+            value,
+        )),
     }
 }

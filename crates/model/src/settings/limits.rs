@@ -72,7 +72,11 @@ impl Limits {
         let slow_clients = compat.is_safe(DifferenceId::SlowClients);
         let second = Duration::from_secs(1);
         let header_timeout = reader.take("nginx_config.http.client_header_timeout")?;
-        let default_head_timeout = if slow_clients { 15 * second } else { 60 * second };
+        let default_head_timeout = if slow_clients {
+            15 * second
+        } else {
+            60 * second
+        };
         Ok(Self {
             request_line: size(reader, "portcullis.limits.request_line")?.unwrap_or(8192),
             headers: reader.take("portcullis.limits.headers")?.unwrap_or(100),
@@ -126,14 +130,18 @@ impl H2Limits {
             max_concurrent_streams: reader
                 .take("portcullis.limits.h2.max_concurrent_streams")?
                 .unwrap_or(128),
-            max_resets: reader.take("portcullis.limits.h2.max_resets")?.unwrap_or(100),
+            max_resets: reader
+                .take("portcullis.limits.h2.max_resets")?
+                .unwrap_or(100),
             max_continuations: reader
                 .take("portcullis.limits.h2.max_continuations")?
                 .unwrap_or(8),
             max_settings: reader
                 .take("portcullis.limits.h2.max_settings")?
                 .unwrap_or(100),
-            max_pings: reader.take("portcullis.limits.h2.max_pings")?.unwrap_or(100),
+            max_pings: reader
+                .take("portcullis.limits.h2.max_pings")?
+                .unwrap_or(100),
             header_list_bytes: reader
                 .take("portcullis.limits.h2.header_list_bytes")?
                 .unwrap_or(32_768),
@@ -169,5 +177,7 @@ fn read_request_body(
             severity: Severity::Ignored,
         });
     }
-    Ok(nginx.and_then(unlimited_is_zero).or(Some(SAFE_REQUEST_BODY)))
+    Ok(nginx
+        .and_then(unlimited_is_zero)
+        .or(Some(SAFE_REQUEST_BODY)))
 }

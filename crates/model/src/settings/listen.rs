@@ -40,8 +40,8 @@ impl Listen {
                 }
             }
             Some(port) => {
-                let port = read_port(port)
-                    .ok_or_else(|| SettingsError::wrong(PATH, EXPECTED, port))?;
+                let port =
+                    read_port(port).ok_or_else(|| SettingsError::wrong(PATH, EXPECTED, port))?;
                 every_address(port, with_v6, &mut addresses);
             }
         }

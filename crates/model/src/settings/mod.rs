@@ -13,8 +13,8 @@ mod notice;
 mod proxy;
 mod reader;
 mod routing;
-mod units;
 mod unhonoured;
+mod units;
 
 #[cfg(test)]
 mod tests;

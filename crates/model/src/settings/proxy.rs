@@ -32,7 +32,10 @@ impl RealIp {
                 .map_or_else(|| "x-real-ip".to_owned(), |name| name.to_ascii_lowercase()),
             from: reader
                 .take::<Peers>("nginx_config.http.real_ip_from")?
-                .map_or_else(|| vec![IpAddr::from([127, 0, 0, 1]).into()], |peers| peers.0),
+                .map_or_else(
+                    || vec![IpAddr::from([127, 0, 0, 1]).into()],
+                    |peers| peers.0,
+                ),
             is_recursive: reader
                 .take::<Switch>("nginx_config.http.real_ip_recursive")?
                 .is_some_and(|switch| switch.0),

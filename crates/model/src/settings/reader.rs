@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::SettingsError;
 use super::notice::{Notice, Severity};
 use super::unhonoured::{UNHONOURED, Unhonoured};
 use super::units::FromSetting;
-use super::SettingsError;
 
 /// Reads keys by their dotted path; `null` counts as not written, as it does in APISIX.
 pub(super) struct Reader<'a> {
@@ -40,8 +40,7 @@ impl<'a> Reader<'a> {
     pub(super) fn raw(&self, path: &'static str) -> Result<Option<&'a Value>, SettingsError> {
         self.taken.borrow_mut().insert(path);
         let mut at = self.root;
-        let mut depth = 0;
-        for segment in path.split('.') {
+        for (depth, segment) in path.split('.').enumerate() {
             let map = match at {
                 Value::Object(map) => map,
                 Value::Null => return Ok(None),
@@ -54,7 +53,6 @@ impl<'a> Reader<'a> {
                 None | Some(Value::Null) => return Ok(None),
                 Some(value) => at = value,
             }
-            depth += 1;
         }
         Ok(Some(at))
     }
@@ -99,7 +97,9 @@ impl<'a> Reader<'a> {
                 .is_some_and(|rest| path.is_empty() || rest.starts_with('.'))
         };
         self.taken.borrow().iter().any(|taken| is_below(taken))
-            || UNHONOURED.iter().any(|known: &Unhonoured| is_below(known.path))
+            || UNHONOURED
+                .iter()
+                .any(|known: &Unhonoured| is_below(known.path))
     }
 }
 

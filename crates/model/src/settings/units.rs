@@ -35,7 +35,11 @@ impl Workers {
     pub(super) fn parse(text: &str) -> Option<Self> {
         match text.trim() {
             "auto" => Some(Self(None)),
-            count => count.parse().ok().filter(|count| *count > 0).map(|count| Self(Some(count))),
+            count => count
+                .parse()
+                .ok()
+                .filter(|count| *count > 0)
+                .map(|count| Self(Some(count))),
         }
     }
 }
@@ -212,10 +216,14 @@ fn parse_duration(text: &str) -> Option<Duration> {
         return None;
     }
     while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
         let (digits, after) = rest.split_at(end);
         let count: u64 = digits.parse().ok()?;
-        let end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let end = after
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
         let part = match unit {
             "ms" => Duration::from_millis(count),

@@ -68,9 +68,19 @@ pub enum ExprFault {
 
 #[derive(Clone, Debug)]
 enum Node {
-    All { nodes: Vec<Node>, negated: bool },
-    Any { nodes: Vec<Node>, negated: bool },
-    Test { name: VarName, test: Test, negated: bool },
+    All {
+        nodes: Vec<Node>,
+        negated: bool,
+    },
+    Any {
+        nodes: Vec<Node>,
+        negated: bool,
+    },
+    Test {
+        name: VarName,
+        test: Test,
+        negated: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -106,7 +116,9 @@ impl Expr {
 
     /// Whether the condition holds.
     pub fn eval(&self, lookup: &dyn Lookup) -> Result<bool, ExprFault> {
-        self.root.as_ref().map_or(Ok(true), |root| root.eval(lookup))
+        self.root
+            .as_ref()
+            .map_or(Ok(true), |root| root.eval(lookup))
     }
 
     /// Whether the condition is empty, and so always holds.
@@ -188,8 +200,9 @@ impl Test {
                 Value::List(items) => items.iter().any(|item| right.equals(item)),
                 _ => false,
             },
-            Self::Address(nets) => address(left)
-                .is_some_and(|address| nets.iter().any(|net| net.contains(&address))),
+            Self::Address(nets) => {
+                address(left).is_some_and(|address| nets.iter().any(|net| net.contains(&address)))
+            }
         })
     }
 }

@@ -237,14 +237,17 @@ impl VarName {
         if let Some((_, fixed)) = FIXED.iter().find(|(fixed, _)| *fixed == name) {
             return fixed.clone();
         }
-        let families: [(&str, fn(&str) -> Self); 8] = [
+        type Family = (&'static str, fn(&str) -> VarName);
+        let families: [Family; 8] = [
             ("cookie_", |name| Self::Cookie(name.to_owned())),
             ("arg_", |name| Self::Arg(name.to_owned())),
             ("post_arg_", |name| Self::PostArg(name.to_owned())),
             ("post_arg.", |path| Self::PostArgPath(path.to_owned())),
             ("uri_param_", |name| Self::UriParam(name.to_owned())),
             ("http_", |name| Self::Http(header_name(name))),
-            ("upstream_http_", |name| Self::UpstreamHttp(header_name(name))),
+            ("upstream_http_", |name| {
+                Self::UpstreamHttp(header_name(name))
+            }),
             ("sent_http_", |name| Self::SentHttp(header_name(name))),
         ];
         for (prefix, variable) in families {

@@ -205,7 +205,11 @@ mod tests {
     fn only_values_are_escaped() {
         let mut out = Vec::new();
         Template::compile("/ $uri").render_with(&Request, &mut out, &|value, out| {
-            out.extend(value.iter().map(|byte| if *byte == b' ' { b'+' } else { *byte }));
+            out.extend(
+                value
+                    .iter()
+                    .map(|byte| if *byte == b' ' { b'+' } else { *byte }),
+            );
         });
         assert_eq!(out, b"/ /a+b");
     }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 
-use super::number::{parse_number, write_number};
 use super::VarName;
+use super::number::{parse_number, write_number};
 
 /// The value of a variable for one request.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -4,11 +4,7 @@ use saphyr_parser::{ScalarStyle, Tag};
 use serde_json::{Number, Value};
 
 /// The value of a scalar; the error says why there is none.
-pub(super) fn resolve(
-    text: &str,
-    style: ScalarStyle,
-    tag: Option<&Tag>,
-) -> Result<Value, String> {
+pub(super) fn resolve(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
     match tag {
         None if style == ScalarStyle::Plain => plain(text),
         None => Ok(Value::String(text.to_owned())),
@@ -157,7 +153,10 @@ fn sexagesimal_float(text: &str) -> Option<f64> {
     let whole = values
         .into_iter()
         .fold(0.0, |sum, value| sum * f64::from(radix) + f64::from(value));
-    format!("0.{fraction}").parse::<f64>().ok().map(|fraction| whole + fraction)
+    format!("0.{fraction}")
+        .parse::<f64>()
+        .ok()
+        .map(|fraction| whole + fraction)
 }
 
 /// `1.5`, `1e3`, `.5`, `1_0.0`
@@ -174,7 +173,8 @@ fn float(text: &str) -> Option<f64> {
 /// Exact where 64 bits are enough, rounded where Lua would round as well.
 fn whole(negative: bool, digits: &[u32], radix: u32) -> Option<Value> {
     let exact = digits.iter().try_fold(0u64, |sum, digit| {
-        sum.checked_mul(u64::from(radix))?.checked_add(u64::from(*digit))
+        sum.checked_mul(u64::from(radix))?
+            .checked_add(u64::from(*digit))
     });
     let exact = exact.and_then(|sum| {
         if negative {

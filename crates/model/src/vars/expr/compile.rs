@@ -216,8 +216,9 @@ fn addresses(right: &Json) -> Result<Vec<IpNet>, ExprError> {
         .iter()
         .map(|item| match item.as_str() {
             None | Some("") => Err(ExprError::InvalidAddress(None)),
-            Some(text) => parse_net(text)
-                .ok_or_else(|| ExprError::InvalidAddress(Some(text.to_owned()))),
+            Some(text) => {
+                parse_net(text).ok_or_else(|| ExprError::InvalidAddress(Some(text.to_owned())))
+            }
         })
         .collect()
 }
