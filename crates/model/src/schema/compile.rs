@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::SchemaError;
 use super::format::Format;
-use super::lua;
-use super::matcher::Matcher;
+use super::keyword::{Fields, count, keyword, matcher, members, numbers, string, strings, types};
 use super::node::{
     Additional, AnyOf, ArrayRules, Condition, Contains, Dependency, Items, Node, NodeId,
-    NumberRules, ObjectRules, Property, StringRules, Type, Types,
+    ObjectRules, Property, Type,
 };
 use crate::json::prepend;
 
@@ -36,8 +35,6 @@ struct Compiler<'a> {
     references: HashMap<String, NodeId>,
     depth: usize,
 }
-
-type Fields = Map<String, Value>;
 
 impl Compiler<'_> {
     /// Compiles the target of a reference once.
@@ -362,67 +359,6 @@ impl Compiler<'_> {
     }
 }
 
-impl Node {
-    /// The subschemas that apply to the same value.
-    pub(super) fn same_value(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let object = self.object.as_deref().into_iter();
-        let properties = object.clone().flat_map(|object| &object.properties);
-        let dependencies =
-            properties
-                .filter_map(|property| property.dependency.as_ref())
-                .chain(object.flat_map(|object| {
-                    object.dependencies.iter().map(|(_, dependency)| dependency)
-                }))
-                .filter_map(|dependency| match dependency {
-                    Dependency::Schema(id) => Some(*id),
-                    Dependency::Names(_) => None,
-                });
-        let condition = self
-            .condition
-            .iter()
-            .flat_map(|c| [Some(c.test), c.then, c.otherwise])
-            .flatten();
-        let any_of = self.any_of.iter().flat_map(|any_of| &any_of.branches);
-        let one_of = self.one_of.iter().flatten();
-        self.all_of
-            .iter()
-            .chain(any_of)
-            .chain(one_of)
-            .copied()
-            .chain(condition)
-            .chain(dependencies)
-    }
-
-    /// The subschemas that apply to fields and items of the value.
-    fn inner_values(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let fields = self.object.as_deref().into_iter().flat_map(|object| {
-            let properties = object.properties.iter().map(|property| property.node);
-            let patterns = object.patterns.iter().map(|(_, id)| *id);
-            properties.chain(patterns).chain(object.additional.schema())
-        });
-        let items = self.array.as_deref().into_iter().flat_map(|array| {
-            let (each, tuple, additional) = match &array.items {
-                Items::Each(id) => (Some(*id), [].as_slice(), None),
-                Items::Tuple { items, additional } => (None, items.as_slice(), additional.schema()),
-                Items::Any | Items::Forbidden => (None, [].as_slice(), None),
-            };
-            each.into_iter()
-                .chain(tuple.iter().copied())
-                .chain(additional)
-        });
-        fields.chain(items)
-    }
-}
-
-impl Additional {
-    pub(super) fn schema(self) -> Option<NodeId> {
-        match self {
-            Additional::Schema(id) => Some(id),
-            Additional::Unsaid | Additional::Any | Additional::Forbidden => None,
-        }
-    }
-}
-
 impl SchemaError {
     fn within(mut self, segment: &str) -> SchemaError {
         match &mut self {
@@ -434,129 +370,5 @@ impl SchemaError {
             SchemaError::TooDeep => {}
         }
         self
-    }
-}
-
-fn types(fields: &Fields) -> Result<Option<Types>, SchemaError> {
-    let (names, multiple) = match fields.get("type") {
-        None => return Ok(None),
-        Some(Value::String(name)) => (vec![name.clone()], false),
-        Some(names) => (
-            strings(names).ok_or_else(|| keyword("type", "a string or an array of strings"))?,
-            true,
-        ),
-    };
-    let mut any = Vec::with_capacity(names.len());
-    for name in &names {
-        any.push(Type::named(name).ok_or_else(|| SchemaError::UnknownType {
-            path: String::new(),
-            name: name.clone(),
-        })?);
-    }
-    let text = names.join(", ");
-    Ok(Some(Types {
-        any,
-        text: if multiple {
-            format!("one of {text}")
-        } else {
-            text
-        },
-    }))
-}
-
-impl Type {
-    fn named(name: &str) -> Option<Type> {
-        Some(match name {
-            "object" => Type::Object,
-            "array" => Type::Array,
-            "table" => Type::Table,
-            "integer" => Type::Integer,
-            "number" => Type::Number,
-            "string" => Type::String,
-            "boolean" => Type::Boolean,
-            "null" => Type::Null,
-            _ => return None,
-        })
-    }
-}
-
-fn string(fields: &Fields) -> Result<StringRules, SchemaError> {
-    let pattern = match fields.get("pattern") {
-        None => None,
-        Some(Value::String(pattern)) => Some(matcher(pattern)?),
-        Some(_) => return Err(keyword("pattern", "a string")),
-    };
-    Ok(StringRules {
-        min: count(fields, "minLength")?,
-        max: count(fields, "maxLength")?,
-        pattern,
-    })
-}
-
-fn numbers(fields: &Fields) -> Result<NumberRules, SchemaError> {
-    Ok(NumberRules {
-        minimum: number(fields, "minimum")?,
-        exclusive_minimum: number(fields, "exclusiveMinimum")?,
-        maximum: number(fields, "maximum")?,
-        exclusive_maximum: number(fields, "exclusiveMaximum")?,
-        multiple_of: number(fields, "multipleOf")?,
-    })
-}
-
-fn matcher(pattern: &str) -> Result<Matcher, SchemaError> {
-    Matcher::new(pattern).map_err(|reason| SchemaError::Pattern {
-        path: String::new(),
-        pattern: lua::quote(pattern),
-        reason,
-    })
-}
-
-fn number(fields: &Fields, name: &'static str) -> Result<Option<f64>, SchemaError> {
-    match fields.get(name) {
-        None => Ok(None),
-        Some(value) => value
-            .as_f64()
-            .map(Some)
-            .ok_or_else(|| keyword(name, "a number")),
-    }
-}
-
-fn count(fields: &Fields, name: &'static str) -> Result<Option<u64>, SchemaError> {
-    let counted = |number: f64| {
-        if number >= 0.0 {
-            Ok(number as u64)
-        } else {
-            Err(keyword(name, "0 or more"))
-        }
-    };
-    number(fields, name)?.map(counted).transpose()
-}
-
-fn members<'a>(
-    fields: &'a Fields,
-    name: &'static str,
-) -> Result<impl Iterator<Item = (&'a String, &'a Value)>, SchemaError> {
-    match fields.get(name) {
-        None => Ok(None.into_iter().flatten()),
-        Some(Value::Object(members)) => Ok(Some(members).into_iter().flatten()),
-        // An empty Lua table.
-        Some(Value::Array(items)) if items.is_empty() => Ok(None.into_iter().flatten()),
-        Some(_) => Err(keyword(name, "an object")),
-    }
-}
-
-fn strings(value: &Value) -> Option<Vec<String>> {
-    value
-        .as_array()?
-        .iter()
-        .map(|item| item.as_str().map(str::to_owned))
-        .collect()
-}
-
-fn keyword(keyword: &'static str, expected: &'static str) -> SchemaError {
-    SchemaError::Keyword {
-        path: String::new(),
-        keyword,
-        expected,
     }
 }

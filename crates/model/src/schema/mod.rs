@@ -8,12 +8,14 @@
 mod check;
 mod compile;
 mod format;
+mod keyword;
 mod lua;
 mod matcher;
 mod node;
 #[cfg(test)]
 mod tests;
 mod unknown;
+mod value;
 
 use serde_json::Value;
 

@@ -155,3 +155,64 @@ pub(super) enum Contains {
     Nothing,
     Schema(NodeId),
 }
+
+impl Node {
+    /// The subschemas that apply to the same value.
+    pub(super) fn same_value(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let object = self.object.as_deref().into_iter();
+        let properties = object.clone().flat_map(|object| &object.properties);
+        let dependencies =
+            properties
+                .filter_map(|property| property.dependency.as_ref())
+                .chain(object.flat_map(|object| {
+                    object.dependencies.iter().map(|(_, dependency)| dependency)
+                }))
+                .filter_map(|dependency| match dependency {
+                    Dependency::Schema(id) => Some(*id),
+                    Dependency::Names(_) => None,
+                });
+        let condition = self
+            .condition
+            .iter()
+            .flat_map(|c| [Some(c.test), c.then, c.otherwise])
+            .flatten();
+        let any_of = self.any_of.iter().flat_map(|any_of| &any_of.branches);
+        let one_of = self.one_of.iter().flatten();
+        self.all_of
+            .iter()
+            .chain(any_of)
+            .chain(one_of)
+            .copied()
+            .chain(condition)
+            .chain(dependencies)
+    }
+
+    /// The subschemas that apply to fields and items of the value.
+    pub(super) fn inner_values(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let fields = self.object.as_deref().into_iter().flat_map(|object| {
+            let properties = object.properties.iter().map(|property| property.node);
+            let patterns = object.patterns.iter().map(|(_, id)| *id);
+            properties.chain(patterns).chain(object.additional.schema())
+        });
+        let items = self.array.as_deref().into_iter().flat_map(|array| {
+            let (each, tuple, additional) = match &array.items {
+                Items::Each(id) => (Some(*id), [].as_slice(), None),
+                Items::Tuple { items, additional } => (None, items.as_slice(), additional.schema()),
+                Items::Any | Items::Forbidden => (None, [].as_slice(), None),
+            };
+            each.into_iter()
+                .chain(tuple.iter().copied())
+                .chain(additional)
+        });
+        fields.chain(items)
+    }
+}
+
+impl Additional {
+    pub(super) fn schema(self) -> Option<NodeId> {
+        match self {
+            Additional::Schema(id) => Some(id),
+            Additional::Unsaid | Additional::Any | Additional::Forbidden => None,
+        }
+    }
+}
