@@ -1,1 +1,4 @@
-//! plugins-observe.
+//! Plugins that show what happens.
+#![forbid(unsafe_code)]
+
+pub mod prometheus;
