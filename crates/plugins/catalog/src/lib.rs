@@ -1,1 +1,20 @@
-//! catalog.
+//! The only list of plugins, in the order in which they run.
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+mod uniformity;
+
+use plugin::{Description, describe};
+use plugins_observe::prometheus::Prometheus;
+use plugins_traffic::{echo::Echo, proxy_rewrite::ProxyRewrite, public_api::PublicApi, request_id::RequestId};
+
+/// Every plugin that there is, by priority.
+pub fn all() -> Vec<Description> {
+    vec![
+        describe::<RequestId>(),
+        describe::<ProxyRewrite>(),
+        describe::<PublicApi>(),
+        describe::<Prometheus>(),
+        describe::<Echo>(),
+    ]
+}
