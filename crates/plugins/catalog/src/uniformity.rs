@@ -2,7 +2,7 @@
 
 use crate::all;
 use model::schema::Schema;
-use plugin::{Built, BuildEnv, BuildError, Description, PluginClass, Shared};
+use plugin::{BuildEnv, BuildError, Built, Description, PluginClass, Shared};
 use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +25,11 @@ fn names_are_unique_kebab_case_and_sorted_by_priority() {
     let names: BTreeSet<_> = plugins.iter().map(|plugin| plugin.name).collect();
     assert_eq!(names.len(), plugins.len());
     for plugin in &plugins {
-        assert!(plugin.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{}", plugin.name);
+        assert!(
+            plugin.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+            "{}",
+            plugin.name
+        );
     }
     assert!(plugins.is_sorted_by_key(|plugin| -plugin.priority));
 }
@@ -60,7 +64,11 @@ fn the_folder_has_the_known_files() {
         }
         for entry in fs::read_dir(&folder).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            assert!(name.ends_with(".rs") || ["schema.json", "doc.md", "cases.yaml"].contains(&&*name), "{}: {name}", plugin.name);
+            assert!(
+                name.ends_with(".rs") || ["schema.json", "doc.md", "cases.yaml"].contains(&&*name),
+                "{}: {name}",
+                plugin.name
+            );
         }
     }
 }
@@ -74,7 +82,8 @@ fn the_page_has_its_headings_and_an_example_that_is_valid() {
         }
         let example = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next());
         let example = example.unwrap_or_else(|| panic!("{} has no example", plugin.name));
-        build(&plugin, serde_json::from_str(example).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", plugin.name));
+        build(&plugin, serde_json::from_str(example).unwrap())
+            .unwrap_or_else(|error| panic!("{}: {error}", plugin.name));
     }
 }
 
@@ -190,7 +199,11 @@ fn cases_cover_the_least() {
         assert!(have("\n  valid: false") >= required, "{}: a missing required field is not tried", plugin.name);
         assert!(have("status: ") >= 1, "{}: no request", plugin.name);
         let has_secrets = file_of(&plugin).get("encrypt_fields").is_some();
-        assert!(!has_secrets || cases.iter().any(|case| case.contains("secret")), "{}: no case about its secrets", plugin.name);
+        assert!(
+            !has_secrets || cases.iter().any(|case| case.contains("secret")),
+            "{}: no case about its secrets",
+            plugin.name
+        );
     }
 }
 
@@ -256,10 +269,19 @@ fn build(plugin: &Description, mut config: Value) -> Result<Built, BuildError> {
 fn instances(schema: &Value) -> Vec<Value> {
     let properties = properties(schema);
     let pick = |names: &BTreeSet<&str>| -> Value {
-        properties.iter().filter(|(name, _)| names.contains(name.as_str())).map(|(name, s)| (name.clone(), sample(s))).collect()
+        properties
+            .iter()
+            .filter(|(name, _)| names.contains(name.as_str()))
+            .map(|(name, s)| (name.clone(), sample(s)))
+            .collect()
     };
     let names = |schema: &Value| -> Vec<String> {
-        schema["required"].as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+        schema["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect()
     };
     let required = names(schema);
     let mut choices: Vec<Vec<String>> = ["oneOf", "anyOf"]

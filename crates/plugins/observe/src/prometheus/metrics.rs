@@ -122,8 +122,8 @@ pub(super) struct Totals {
 
 impl Metrics {
     /// The first instance's settings count; others need a restart, as in APISIX.
-    pub(super) fn configure(&self, settings: Settings) {
-        if self.settings.get_or_init(|| settings.clone()) != &settings {
+    pub(super) fn configure(&self, settings: &Settings) {
+        if self.settings.get_or_init(|| settings.clone()) != settings {
             tracing::warn!("plugin_attr.prometheus changed; it takes effect after a restart");
         }
     }
@@ -152,28 +152,34 @@ impl Metrics {
             labels.text(exchange.source);
             labels.extra(&settings.status, lookup);
             let width = STATUS_LABELS.len() + settings.status.extra.len();
-            *entry(status, scratch, now, width, |set| self.admit(set, settings.max_series, |known| &mut known.status)) += 1;
+            *entry(status, scratch, now, width, |set| {
+                self.admit(set, settings.max_series, |known| &mut known.status)
+            }) += 1;
 
             let mut labels = Labels::begin(scratch, disabled.latency);
             labels.text(exchange.route);
             labels.common(exchange);
             labels.extra(&settings.latency, lookup);
             let width = LATENCY_LABELS.len() + settings.latency.extra.len();
-            let entry_of =
-                entry(latency, scratch, now, width, |set| self.admit(set, settings.max_series, |known| &mut known.latency));
+            let entry_of = entry(latency, scratch, now, width, |set| {
+                self.admit(set, settings.max_series, |known| &mut known.latency)
+            });
             entry_of.request.observe(exchange.total, &settings.buckets);
             if let Some(upstream) = exchange.upstream {
                 entry_of.upstream.observe(upstream, &settings.buckets);
             }
-            entry_of.apisix.observe(exchange.total.saturating_sub(exchange.upstream.unwrap_or_default()), &settings.buckets);
+            entry_of
+                .apisix
+                .observe(exchange.total.saturating_sub(exchange.upstream.unwrap_or_default()), &settings.buckets);
 
             let mut labels = Labels::begin(scratch, disabled.bandwidth);
             labels.text(exchange.route);
             labels.common(exchange);
             labels.extra(&settings.bandwidth, lookup);
             let width = BANDWIDTH_LABELS.len() + settings.bandwidth.extra.len();
-            let entry_of =
-                entry(bandwidth, scratch, now, width, |set| self.admit(set, settings.max_series, |known| &mut known.bandwidth));
+            let entry_of = entry(bandwidth, scratch, now, width, |set| {
+                self.admit(set, settings.max_series, |known| &mut known.bandwidth)
+            });
             entry_of.ingress += exchange.received;
             entry_of.egress += exchange.sent;
         });

@@ -2,9 +2,9 @@
 
 mod metrics;
 mod settings;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use metrics::{Exchange, Metrics};
 use model::vars::Lookup;
@@ -45,7 +45,7 @@ impl Plugin for Prometheus {
     fn build(config: Config, env: &BuildEnv<'_>) -> Result<Self, BuildError> {
         let settings = Settings::read(env.attr)?;
         let metrics = env.shared.kept(Metrics::default);
-        metrics.configure(settings);
+        metrics.configure(&settings);
         Ok(Self { prefer_name: config.prefer_name, metrics })
     }
 

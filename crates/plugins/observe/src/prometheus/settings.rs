@@ -31,9 +31,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             prefix: "apisix_".to_owned(),
-            buckets: vec![
-                1., 2., 5., 10., 20., 50., 100., 200., 500., 1000., 2000., 5000., 10000., 30000., 60000.,
-            ],
+            buckets: vec![1., 2., 5., 10., 20., 50., 100., 200., 500., 1000., 2000., 5000., 10000., 30000., 60000.],
             max_series: 10_000,
             status: Family::default(),
             latency: Family::default(),
@@ -84,7 +82,9 @@ impl Family {
                 let variable = variable.as_str()?.strip_prefix('$')?;
                 is_label_name(label).then(|| (label.clone(), VarName::parse(variable)))
             });
-            extra.push(label.ok_or_else(|| wrong(&format!("metrics.{name}.extra_labels"), "a list of {label: $variable}"))?);
+            extra.push(
+                label.ok_or_else(|| wrong(&format!("metrics.{name}.extra_labels"), "a list of {label: $variable}"))?,
+            );
         }
         Ok(Self { extra, expire: (!expire.is_zero()).then_some(expire) })
     }

@@ -126,7 +126,9 @@ fn labels(leading: &[(&str, &[u8])], names: &[&str], family: &Family, set: &[u8]
 fn render(blocks: &Blocks, prefix: &str) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, block) in blocks.iter().filter(|(_, block)| !block.lines.is_empty()) {
-        out.extend_from_slice(format!("# HELP {prefix}{name} {}\n# TYPE {prefix}{name} {}\n", block.help, block.kind).as_bytes());
+        out.extend_from_slice(
+            format!("# HELP {prefix}{name} {}\n# TYPE {prefix}{name} {}\n", block.help, block.kind).as_bytes(),
+        );
         for ((suffix, labels), samples) in &block.lines {
             for (bound, value) in samples {
                 out.extend_from_slice(format!("{prefix}{name}{suffix}").as_bytes());

@@ -55,7 +55,9 @@ fn fields_of_the_old_body_go() {
 #[test]
 fn headers_are_checked() {
     assert_eq!(header("a_b", &json!(1)).unwrap(), ("a-b".to_owned(), b"1".to_vec()));
-    for (name, value) in [("", json!("x")), ("a:", json!("x")), ("a", json!("x\r\ny: z")), ("a", json!(true)), ("a", json!({}))] {
+    for (name, value) in
+        [("", json!("x")), ("a:", json!("x")), ("a", json!("x\r\ny: z")), ("a", json!(true)), ("a", json!({}))]
+    {
         assert!(header(name, &value).is_err(), "{name} {value}");
     }
 }

@@ -7,9 +7,7 @@ mod tests;
 
 use header::Headers;
 use model::vars::Lookup;
-use plugin::{
-    BuildEnv, BuildError, Ctx, Hooks, Plugin, PluginClass, Posture, Reply, Rewrite, RunPolicy, Spec, Step,
-};
+use plugin::{BuildEnv, BuildError, Ctx, Hooks, Plugin, PluginClass, Posture, Reply, Rewrite, RunPolicy, Spec, Step};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;

@@ -117,11 +117,8 @@ impl Target {
         if target.first() != Some(&b'/') {
             target.insert(0, b'/');
         }
-        let target = if self.is_raw {
-            escape_breaking(&target)
-        } else {
-            encode(&target, may_have_query, received.query)
-        };
+        let target =
+            if self.is_raw { escape_breaking(&target) } else { encode(&target, may_have_query, received.query) };
         Ok(Rewritten { target, captures })
     }
 }
@@ -195,7 +192,8 @@ impl Replacement {
             }
             let inside = after.strip_prefix('{');
             let (digits, after) = split_digits(inside.unwrap_or(after));
-            let index = digits.parse().map_err(|_| "attempt to use named capturing variable, which is not supported")?;
+            let index =
+                digits.parse().map_err(|_| "attempt to use named capturing variable, which is not supported")?;
             rest = match inside {
                 Some(_) => after.strip_prefix('}').ok_or("the closing bracket in the replacement is missing")?,
                 None => after,

@@ -3,9 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use plugin::{
-    Access, BuildEnv, BuildError, Ctx, Hooks, Plugin, PluginClass, Posture, Reply, RunPolicy, Spec, Step,
-};
+use plugin::{Access, BuildEnv, BuildError, Ctx, Hooks, Plugin, PluginClass, Posture, Reply, RunPolicy, Spec, Step};
 use serde::Deserialize;
 use std::{borrow::Cow, sync::Arc};
 

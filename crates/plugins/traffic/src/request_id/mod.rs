@@ -4,8 +4,8 @@
 mod tests;
 
 use plugin::{
-    BuildEnv, BuildError, Ctx, HeaderFilter, Hooks, Plugin, PluginClass, PluginError, Posture, Rewrite, RunPolicy, Spec,
-    Step,
+    BuildEnv, BuildError, Ctx, HeaderFilter, Hooks, Plugin, PluginClass, PluginError, Posture, Rewrite, RunPolicy,
+    Spec, Step,
 };
 use rand::{Rng as _, RngExt as _};
 use serde::Deserialize;

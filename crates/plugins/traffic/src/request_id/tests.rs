@@ -32,7 +32,9 @@ fn each_algorithm_makes_ids_of_its_own_form() {
 
 #[test]
 fn ids_that_cannot_be_sent_are_refused_at_once() {
-    for (desc, length, char_set) in [("too long", 1025, "abcdef"), ("line break", 6, "abcde\r\n"), ("space", 6, "abcde ")] {
+    for (desc, length, char_set) in
+        [("too long", 1025, "abcdef"), ("line break", 6, "abcde\r\n"), ("space", 6, "abcde ")]
+    {
         assert!(plugin("range_id", length, char_set).is_err(), "{desc}");
     }
 }
