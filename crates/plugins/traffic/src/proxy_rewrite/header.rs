@@ -100,6 +100,9 @@ fn compile_flat(written: &Map<String, Value>) -> Result<Vec<(String, Vec<Text>)>
         .iter()
         .map(|(name, value)| {
             check_name(name)?;
+            if value.as_str().is_some_and(|text| !text.bytes().all(|b| matches!(b, b' '..=b'~'))) {
+                return Err("invalid value character in header".to_owned().into());
+            }
             Ok((name.clone(), vec![text(value)?]))
         })
         .collect()
@@ -120,7 +123,7 @@ fn check_name(name: &str) -> Result<(), BuildError> {
 
 fn text(value: &Value) -> Result<Text, BuildError> {
     match value {
-        Value::String(text) if !text.bytes().all(|b| matches!(b, b' '..=b'~')) => {
+        Value::String(text) if text.bytes().any(|b| b != b'\t' && b.is_ascii_control()) => {
             Err("invalid value character in header".to_owned().into())
         }
         Value::String(text) => Ok(Text::compile(text)),
@@ -233,6 +236,7 @@ mod tests {
             ("variables", json!({"set": {"C": "$host-${arg_x ?? d}-$nope"}}), "A=1 B=2 a=3 C=h-d-"),
             ("groups", json!({"set": {"C": "$1 ${1}-$9"}}), "A=1 B=2 a=3 C=one one-"),
             ("groups are not templates", json!({"set": {"C": "$2"}}), "A=1 B=2 a=3 C=$host"),
+            ("text beyond ASCII", json!({"set": {"C": "\u{fc}"}}), "A=1 B=2 a=3 C=\u{fc}"),
             ("no injection", json!({"set": {"C": "$uri"}}), "A=1 B=2 a=3 C=/a%0D%0AX: y"),
         ] {
             assert_eq!(run(&written), (expected.to_owned(), None), "{desc}");
@@ -250,6 +254,7 @@ mod tests {
             (json!({"": "x"}), "invalid field length in header"),
             (json!({"a b": "x"}), "invalid field character in header"),
             (json!({"a": "x\r\ny: z"}), "invalid value character in header"),
+            (json!({"a": "\u{fc}"}), "invalid value character in header"),
             (json!({"add": {"a\r": "x"}}), "invalid field character in header"),
             (json!({"set": {"a": ["x", "\n"]}}), "invalid value character in header"),
             (json!({"Content-Length": "1"}), "header \"Content-Length\" frames the message and cannot be set"),
