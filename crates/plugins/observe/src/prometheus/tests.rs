@@ -169,3 +169,35 @@ fn wrong_settings_say_where() {
         assert!(error.starts_with(&format!("plugin_attr.prometheus.{at} should be")), "{error}");
     }
 }
+
+#[test]
+fn a_request_is_counted_and_shown() {
+    let world = plugin::testing::World::default();
+    for (prefer_name, route, source, shown) in [
+        (false, true, Source::Upstream, r#"route="r1",matched_uri="",matched_host="",service="s1""#),
+        (true, true, Source::Upstream, r#"route="hello",matched_uri="",matched_host="",service="shop""#),
+        (false, false, Source::Gateway, r#"response_source="apisix""#),
+    ] {
+        let (config, attr) = (json!({ "prefer_name": prefer_name }), json!({}));
+        let env = BuildEnv { shared: &world.shared, owner: "/routes/1", config: &config, attr: &attr };
+        let plugin = Prometheus::build(serde_json::from_value(config.clone()).unwrap(), &env).unwrap();
+        let mut cx = world.ctx("GET", "/hello", &[]);
+        cx.response.status = 201;
+        cx.response.source = source;
+        cx.route = route.then(|| {
+            Arc::new(plugin::RouteFacts {
+                id: "r1".into(),
+                name: "hello".into(),
+                service_id: Some("s1".into()),
+                service_name: Some("shop".into()),
+                ..plugin::RouteFacts::default()
+            })
+        });
+        plugin.log(&mut cx);
+        let reply = reply(&mut cx);
+        let plugin::ReplyBody::Bytes(text) = reply.body else { panic!("no text") };
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        assert!(text.contains(shown), "{text}");
+        assert_eq!(reply.fields.get_str("content-type"), Some("text/plain"));
+    }
+}

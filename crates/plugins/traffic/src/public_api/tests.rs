@@ -10,3 +10,11 @@ fn the_configured_path_wins() {
         assert_eq!(plugin.path(requested.as_bytes()), expected);
     }
 }
+
+#[test]
+fn an_endpoint_that_nobody_has_is_not_found() {
+    let mut cx = plugin::testing::ctx("GET", "/apisix/nobody", &[]);
+    let outcome = plugin::testing::ready(PublicApi { uri: None }.access(&mut cx)).unwrap();
+    let plugin::Verdict::Respond(reply) = outcome else { panic!("it goes on") };
+    assert_eq!(reply.status, 404);
+}

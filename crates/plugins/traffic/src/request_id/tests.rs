@@ -38,3 +38,29 @@ fn ids_that_cannot_be_sent_are_refused_at_once() {
         assert!(plugin("range_id", length, char_set).is_err(), "{desc}");
     }
 }
+
+#[test]
+fn an_id_is_made_or_kept_and_shown() {
+    for (desc, sent, upstream, expected) in [
+        ("made", None, None, None),
+        ("made for an empty one", Some(""), None, None),
+        ("kept", Some("abc"), None, Some("abc")),
+        ("the upstream's own stays", Some("abc"), Some("xyz"), Some("xyz")),
+    ] {
+        let plugin = plugin("uuid", 6, "abcdef").unwrap();
+        let fields: Vec<_> = sent.map(|id| ("x-request-id", id)).into_iter().collect();
+        let mut cx = plugin::testing::ctx("GET", "/hello", &fields);
+        plugin::testing::ready(plugin.rewrite(&mut cx)).unwrap();
+        let mut head = ResponseHead::new(200, wire::Source::Upstream);
+        if let Some(id) = upstream {
+            head.fields.push(b"X-Request-Id", id.as_bytes());
+        }
+        plugin.header_filter(&mut cx, &mut head).unwrap();
+        let shown = head.fields.get_str("X-Request-Id").unwrap();
+        match expected {
+            Some(expected) => assert_eq!(shown, expected, "{desc}"),
+            None => assert_eq!(Some(shown), cx.request.fields.get_str("X-Request-Id"), "{desc}"),
+        }
+        assert!(!shown.is_empty(), "{desc}");
+    }
+}
