@@ -10,7 +10,10 @@ mod phases;
 mod reply;
 mod request;
 mod stats;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod upstream;
+mod vars;
 
 pub use clock::Clock;
 pub use consumer::{Consumer, CredentialIndex, Directory};
