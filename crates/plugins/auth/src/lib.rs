@@ -1,1 +1,9 @@
-//! plugins-auth.
+//! Plugins that find out who makes a request.
+#![forbid(unsafe_code)]
+
+mod conclusion;
+mod credential;
+pub mod key_auth;
+
+pub(crate) use conclusion::{Challenge, conclude};
+pub(crate) use credential::{Argument, CredentialArg, CredentialHeader};
