@@ -4,7 +4,8 @@
 #[cfg(test)]
 mod uniformity;
 
-use plugin::{Description, describe};
+use plugin::{Description, describe, describe_auth};
+use plugins_auth::key_auth::KeyAuth;
 use plugins_observe::prometheus::Prometheus;
 use plugins_traffic::{echo::Echo, proxy_rewrite::ProxyRewrite, public_api::PublicApi, request_id::RequestId};
 
@@ -12,6 +13,7 @@ use plugins_traffic::{echo::Echo, proxy_rewrite::ProxyRewrite, public_api::Publi
 pub fn all() -> Vec<Description> {
     vec![
         describe::<RequestId>(),
+        describe_auth::<KeyAuth>(),
         describe::<ProxyRewrite>(),
         describe::<PublicApi>(),
         describe::<Prometheus>(),
