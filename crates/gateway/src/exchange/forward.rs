@@ -1,0 +1,300 @@
+//! From the chosen upstream to the last byte of its answer.
+
+use super::{
+    Exchange,
+    relay::{AttemptError, Relay, Timeouts, within},
+    request, response, tunnel, upstream_head,
+};
+use crate::{
+    chain::run,
+    snapshot::{CompiledRoute, Snapshot},
+    upstream::{CompiledUpstream, Pick},
+};
+use engine::{
+    PoolLimits, PoolTarget,
+    h1::client::{Client, UpstreamError},
+};
+use plugin::{Frames, Reply, UpstreamHead};
+use std::{net::SocketAddr, sync::Arc, task::Poll, time::Instant};
+use wire::{BodyError, BodyLength, Frame, ResponseHead, Source};
+
+/// A connection for one attempt.
+struct Connected {
+    client: Client,
+    is_pooled: bool,
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) async fn forward(mut self, route: &CompiledRoute, snapshot: &Snapshot) -> Self {
+        let upstream = match snapshot.upstream_of(route, self.cx.upstream.upstream_id.as_deref()) {
+            Ok(upstream) => upstream,
+            Err(status) => {
+                tracing::error!(route = %self.route_id(), status, "missing upstream configuration in Route or Service");
+                return self.reply(Reply::status(status), Source::Gateway).await;
+            }
+        };
+        if let Err(error) = self.gather_body().await {
+            return self.refuse_body(&error).await;
+        }
+        let timeouts = route.timeouts.unwrap_or(upstream.timeouts);
+        let timeouts = Timeouts { connect: timeouts.connect, send: timeouts.send, read: timeouts.read };
+        let pool_limits = upstream.pool.unwrap_or(self.edge.options.pool);
+        let started = Instant::now();
+        let mut picks = upstream.picks();
+        let mut retries_left = upstream.retries;
+        let mut failure: Option<AttemptError> = None;
+        loop {
+            if upstream.retry_timeout.is_some_and(|limit| failure.is_some() && started.elapsed() >= limit) {
+                tracing::warn!("the time for retries is over");
+                return self.fail(502).await;
+            }
+            let Some(pick) = picks.next() else {
+                let Some(error) = failure else {
+                    tracing::error!(route = %self.route_id(), "no valid upstream node");
+                    return self.reply(Reply::status(503), Source::Gateway).await;
+                };
+                return self.fail(response::status_of(&error)).await;
+            };
+            match self.attempt(&upstream, &pick, timeouts, route).await {
+                Ok((relay, head, addr)) => {
+                    return self.answer(relay, head, addr, &pool_limits, started).await;
+                }
+                Err(Failed::Reply(reply)) => return self.reply(reply, Source::Plugin).await,
+                Err(Failed::Attempt(AttemptError::RequestBody(error), _)) => return self.refuse_body(&error).await,
+                Err(Failed::Attempt(AttemptError::ClientGone, _)) => {
+                    self.cx.response.status = 499;
+                    self.downstream.abort();
+                    return self;
+                }
+                Err(Failed::Attempt(error, may_retry)) => {
+                    tracing::warn!(%error, node = %pick.name(), route = %self.route_id(), "an attempt to reach the upstream failed");
+                    if !may_retry || retries_left == 0 {
+                        return self.fail(response::status_of(&error)).await;
+                    }
+                    retries_left -= 1;
+                    failure = Some(error);
+                    self.cx.request.body.rewind();
+                }
+            }
+        }
+    }
+
+    /// Reads a short body before the upstream is asked, so that it can be sent again and a slow client occupies nobody.
+    async fn gather_body(&mut self) -> Result<(), BodyError> {
+        match self.cx.request.body.length() {
+            BodyLength::Exact(n) if n <= self.edge.options.replay_max && !self.cx.request.body.is_buffered() => {
+                self.cx.request.body.bytes(usize::try_from(n).unwrap_or(usize::MAX)).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One attempt on one node, up to its head. A pooled connection that died unnoticed is replaced once.
+    async fn attempt(
+        &mut self,
+        upstream: &Arc<CompiledUpstream>,
+        pick: &Pick,
+        timeouts: Timeouts,
+        route: &CompiledRoute,
+    ) -> Result<(Relay<'a>, ResponseHead, SocketAddr), Failed> {
+        let addr = match self.edge.resolver.resolve(pick).await {
+            Ok(addr) => addr,
+            Err(error) => {
+                let error = std::io::Error::other(error.to_string());
+                return Err(Failed::retry(AttemptError::Upstream(UpstreamError::Io(error))));
+            }
+        };
+        self.cx.node = Some((pick.name(), addr));
+        self.cx.tried.push(addr);
+        let host = upstream.host_for(pick, &self.cx.request.authority);
+        let mut head = upstream_head::build(&self.cx, host, self.takes_trailers, &self.edge.options);
+        let global = self.held.0.global();
+        if let Some(reply) = run::before_proxy(global, &self.chain, &mut self.cx, &mut head).await {
+            return Err(Failed::Reply(reply));
+        }
+        let mut may_use_pool = true;
+        loop {
+            let Connected { client, is_pooled } = self.connect(addr, timeouts, may_use_pool).await?;
+            match self.send(client, &head, timeouts, route).await {
+                Ok((relay, answer)) => return Ok((relay, answer, addr)),
+                Err((error, has_sent)) => {
+                    let is_stale = is_pooled && matches!(error, AttemptError::Upstream(UpstreamError::Closed));
+                    let body = &mut self.cx.request.body;
+                    let may_repeat = body.is_replayable() && (head.method.is_idempotent() || !has_sent);
+                    if is_stale && may_repeat {
+                        body.rewind();
+                        may_use_pool = false;
+                        continue;
+                    }
+                    let is_failure = !matches!(error, AttemptError::RequestBody(_) | AttemptError::ClientGone);
+                    let is_answer = matches!(error, AttemptError::Upstream(UpstreamError::Malformed(_)));
+                    return Err(Failed::Attempt(error, is_failure && !is_answer && may_repeat));
+                }
+            }
+        }
+    }
+
+    async fn connect(&mut self, addr: SocketAddr, timeouts: Timeouts, may_use_pool: bool) -> Result<Connected, Failed> {
+        if may_use_pool && let Some(client) = self.edge.pool.take(&PoolTarget { addr }) {
+            self.cx.timings.upstream_connect = Some(std::time::Duration::ZERO);
+            return Ok(Connected { client, is_pooled: true });
+        }
+        let begun = Instant::now();
+        match within(timeouts.connect, Client::connect(addr)).await {
+            Some(Ok(client)) => {
+                self.cx.timings.upstream_connect = Some(begun.elapsed());
+                Ok(Connected { client, is_pooled: false })
+            }
+            Some(Err(error)) => Err(Failed::retry(AttemptError::Upstream(UpstreamError::Io(error)))),
+            None => Err(Failed::retry(AttemptError::TimedOut("accept the connection"))),
+        }
+    }
+
+    /// Sends the request and waits for the final head.
+    async fn send(
+        &mut self,
+        mut client: Client,
+        head: &UpstreamHead,
+        timeouts: Timeouts,
+        route: &CompiledRoute,
+    ) -> Result<(Relay<'a>, ResponseHead), (AttemptError, bool)> {
+        let upgrade = self.upgrade.as_deref().filter(|_| route.enable_websocket);
+        let length = self.cx.request.body.length();
+        client.send_head(&head.method, &head.target, &head.host, &head.fields, length, upgrade);
+        let mut relay = Relay::new(client, self.downstream, &self.edge.options.limits, timeouts);
+        match relay.head(&mut self.cx.request.body).await {
+            Ok(answer) if answer.status == 101 && upgrade.is_none() => {
+                Err((AttemptError::Upstream(UpstreamError::Malformed("unasked-upgrade")), true))
+            }
+            Ok(answer) => Ok((relay, answer)),
+            Err(error) => {
+                let has_sent = relay.client.has_sent();
+                Err((error, has_sent))
+            }
+        }
+    }
+
+    /// Passes the answer on.
+    async fn answer(
+        mut self,
+        mut relay: Relay<'a>,
+        mut head: ResponseHead,
+        addr: SocketAddr,
+        pool_limits: &PoolLimits,
+        started: Instant,
+    ) -> Self {
+        self.cx.timings.upstream_header = Some(started.elapsed());
+        self.cx.response.upstream_status = Some(head.status);
+        let protocol = (head.status == 101).then(|| head.fields.get("upgrade").map(<[u8]>::to_vec)).flatten();
+        request::remove_hop_by_hop(&mut head.fields);
+        if let Some(protocol) = &protocol {
+            head.fields.push(b"Upgrade", protocol);
+        }
+        self.header_filter(&mut head);
+        if head.status == 101 {
+            self.downstream.send_head(&head, BodyLength::None);
+            if let Some(raw) = self.downstream.tunnel() {
+                tunnel::run(relay.client, raw, self.edge.options.tunnel_idle).await;
+            }
+            self.cx.timings.upstream = Some(started.elapsed());
+            return self;
+        }
+        let has_filter = run::has_body_filter(self.held.0.global(), &self.chain);
+        let length = match relay.client.length() {
+            BodyLength::None if has_filter => BodyLength::Unknown,
+            BodyLength::Exact(_) if has_filter => BodyLength::Unknown,
+            length => length,
+        };
+        if has_filter {
+            head.fields.remove("content-length");
+        }
+        self.downstream.send_head(&head, length);
+        match self.relay_body(&mut relay, has_filter).await {
+            Ok(()) => {
+                self.cx.timings.upstream = Some(started.elapsed());
+                self.edge.pool.put(PoolTarget { addr }, relay.client, pool_limits);
+            }
+            Err(error) => {
+                self.cx.timings.upstream = Some(started.elapsed());
+                if !matches!(error, AttemptError::ClientGone) {
+                    tracing::warn!(%error, node = %addr, "the upstream's answer broke off");
+                }
+                self.downstream.abort();
+            }
+        }
+        self
+    }
+
+    async fn relay_body(&mut self, relay: &mut Relay<'_>, has_filter: bool) -> Result<(), AttemptError> {
+        let global = self.held.0.global();
+        let mut is_ended = false;
+        std::future::poll_fn(|cx| {
+            while !is_ended {
+                match self.downstream.poll_ready(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(AttemptError::ClientGone)),
+                    Poll::Pending => return Poll::Pending,
+                }
+                let frame = match relay.poll_frame(cx, &mut self.cx.request.body) {
+                    Poll::Ready(Ok(frame)) => frame,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        // What has come so far goes out while the rest is waited for.
+                        return match self.downstream.poll_flush(cx) {
+                            Poll::Ready(Err(_)) => Poll::Ready(Err(AttemptError::ClientGone)),
+                            _ => Poll::Pending,
+                        };
+                    }
+                };
+                is_ended = matches!(frame, Frame::End | Frame::Trailers(_));
+                if !has_filter {
+                    self.downstream.send_frame(frame);
+                    continue;
+                }
+                let mut frames = Frames::new();
+                if let Err(error) = run::body_filter(global, &self.chain, &mut self.cx, frame, &mut frames) {
+                    tracing::error!(%error, "a body filter failed");
+                    return Poll::Ready(Err(AttemptError::ClientGone));
+                }
+                for frame in frames {
+                    self.downstream.send_frame(frame);
+                }
+            }
+            self.downstream.poll_flush(cx).map_err(|_| AttemptError::ClientGone)
+        })
+        .await
+    }
+
+    async fn refuse_body(mut self, error: &BodyError) -> Self {
+        let status = response::status_of_body(error);
+        if status == 499 {
+            self.cx.response.status = 499;
+            self.downstream.abort();
+            return self;
+        }
+        if let BodyError::Malformed(reason) = error {
+            tracing::warn!(reason, client = %self.cx.client, "request refused");
+        }
+        self.reply(Reply::status(status), Source::Gateway).await
+    }
+
+    async fn fail(self, status: u16) -> Self {
+        let mut this = self;
+        this.cx.response.upstream_status = Some(status);
+        this.reply(Reply::status(status), Source::Upstream).await
+    }
+}
+
+/// Why there is no answer from this node.
+enum Failed {
+    /// The attempt failed; the flag says whether another node may be tried.
+    Attempt(AttemptError, bool),
+    /// A plugin replied instead.
+    Reply(Reply),
+}
+
+impl Failed {
+    fn retry(error: AttemptError) -> Self {
+        Self::Attempt(error, true)
+    }
+}

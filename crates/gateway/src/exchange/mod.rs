@@ -1,0 +1,305 @@
+//! One request's way through the gateway, as one function that reads from top to bottom.
+
+pub mod access_log;
+mod forward;
+mod relay;
+mod request;
+mod response;
+mod tunnel;
+mod upstream_head;
+
+use crate::{
+    chain::{EffectiveChain, run},
+    flow::Flow,
+    route::RouteQuery,
+    snapshot::{CompiledRoute, Snapshot},
+    upstream::dns::Resolver,
+};
+use access_log::AccessLog;
+use engine::{ConnectionFacts, Limits, Pool, PoolLimits, Service};
+use ipnet::IpNet;
+use plugin::{Consumer, CredentialIndex, Ctx, Directory, PublicApi, Reply, RouteFacts, Shared};
+use request::{BadTarget, Received};
+use std::{any::Any, cell::RefCell, rc::Rc, sync::{Arc, atomic::Ordering}, time::Duration};
+use wire::{BodyLength, Downstream, Frame, Method, RequestHead, ResponseHead};
+
+/// Settings of the request path, the same for all workers.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `Server` of every response; APISIX overwrites the upstream's.
+    pub server: String,
+    /// Whether fields that carry identity are removed on the way in.
+    pub strips_identity: bool,
+    /// Whether paths that two parsers could read differently are refused.
+    pub refuses_ambiguous_paths: bool,
+    /// Peers whose word on the client's address counts.
+    pub real_ip_from: Vec<IpNet>,
+    /// The field in which they say it.
+    pub real_ip_header: String,
+    /// Peers whose `X-Forwarded-*` are kept; `None` keeps everybody's `X-Forwarded-For`, as APISIX does.
+    pub trusted_addresses: Option<Vec<IpNet>>,
+    /// Whether `X-APISIX-Upstream-Status` is on every response, and not only on an upstream's 5xx.
+    pub shows_upstream_status: bool,
+    /// `Content-Type` of replies that name none.
+    pub default_type: String,
+    /// `Content-Type` of the built-in pages.
+    pub html_type: String,
+    /// Bytes of a body that is read before an upstream is asked, so that it can be sent again.
+    pub replay_max: u64,
+    /// How upstream connections are kept where the upstream itself does not say.
+    pub pool: PoolLimits,
+    /// Time that an upgraded connection may be silent.
+    pub tunnel_idle: Duration,
+    /// Limits on messages.
+    pub limits: Limits,
+}
+
+/// One worker's request path.
+#[allow(missing_debug_implementations)]
+pub struct Edge {
+    flow: Arc<Flow>,
+    held: RefCell<(u64, Rc<Held>)>,
+    options: Rc<Options>,
+    /// Idle upstream connections.
+    pub pool: Rc<Pool>,
+    resolver: Rc<Resolver>,
+    access_log: Option<Arc<AccessLog>>,
+    shared: Arc<Shared>,
+}
+
+/// The snapshot that a request runs on.
+pub(crate) struct Held(pub(crate) Arc<Snapshot>);
+
+impl CredentialIndex for Held {
+    fn find(&self, plugin: &str, key: &[u8]) -> Option<(Arc<Consumer>, Arc<dyn Any + Send + Sync>)> {
+        self.0.find(plugin, key)
+    }
+}
+
+impl Directory for Held {
+    fn consumer(&self, name: &str) -> Option<Arc<Consumer>> {
+        self.0.consumer(name)
+    }
+    fn has_credentials(&self, plugin: &str) -> bool {
+        self.0.has_credentials(plugin)
+    }
+    fn metadata(&self, plugin: &str) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.0.metadata(plugin)
+    }
+    fn public_api(&self, method: &Method, path: &str) -> Option<PublicApi> {
+        self.0.public_api(method, path)
+    }
+}
+
+impl Edge {
+    /// The request path of the calling worker.
+    pub fn new(
+        flow: Arc<Flow>,
+        options: Rc<Options>,
+        resolver: Rc<Resolver>,
+        access_log: Option<Arc<AccessLog>>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let generation = flow.generation().load(Ordering::Acquire);
+        let held = RefCell::new((generation, Rc::new(Held(flow.snapshot()))));
+        Self { flow, held, options, pool: Rc::default(), resolver, access_log, shared }
+    }
+
+    /// The newest snapshot: one load of a number unless it changed.
+    fn snapshot(&self) -> Rc<Held> {
+        let generation = self.flow.generation().load(Ordering::Acquire);
+        let (held_generation, held) = &mut *self.held.borrow_mut();
+        if *held_generation != generation {
+            *held = Rc::new(Held(self.flow.snapshot()));
+            *held_generation = generation;
+        }
+        held.clone()
+    }
+
+    async fn run(&self, head: RequestHead, downstream: Rc<dyn Downstream>, connection: ConnectionFacts) {
+        self.shared.stats.requests.fetch_add(1, Ordering::Relaxed);
+        let held = self.snapshot();
+        let options = &*self.options;
+        let (Received { request, upgrade, takes_trailers }, bad_target) = request::receive(head, &downstream, options);
+        let client = request::client_addr(connection.peer, &request.fields, options);
+        let directory: Rc<dyn Directory> = held.clone();
+        let cx =
+            Ctx::new(request, connection.peer, connection.local, client, directory, downstream.clone(), self.shared.clone());
+        let snapshot = &held.0;
+        let mut exchange = Exchange {
+            edge: self,
+            cx,
+            held: &held,
+            route: None,
+            chain: EffectiveChain::none(),
+            downstream: &downstream,
+            is_logged: false,
+            upgrade,
+            takes_trailers,
+        };
+        if let Some(bad) = bad_target {
+            let reason = match bad {
+                BadTarget::Ambiguous => "ambiguous-path",
+                BadTarget::Malformed => "malformed-path",
+            };
+            tracing::warn!(reason, client = %exchange.cx.client, "request refused");
+            self.shared.stats.refused.fetch_add(1, Ordering::Relaxed);
+            return exchange.reply(Reply::status(400), wire::Source::Gateway).await.finish();
+        }
+        let matched = {
+            let cx = &exchange.cx;
+            let query = RouteQuery {
+                method: cx.request.method.as_str(),
+                host: &cx.request.host,
+                path: &cx.request.path,
+                client: cx.client.ip(),
+            };
+            snapshot.routes().find(&query, cx)
+        };
+        match matched {
+            Ok(Some(found)) => {
+                exchange.cx.route = Some(found.route.facts.clone());
+                exchange.cx.matched_uri = Some(found.uri.clone());
+                exchange.cx.matched_host = found.host.clone();
+                exchange.chain = EffectiveChain::of(&found.route);
+                exchange.route = Some(found.route.clone());
+            }
+            Ok(None) => {}
+            Err(fault) => {
+                tracing::error!(%fault, "a route's condition could not be evaluated");
+                return exchange.reply(Reply::status(500), wire::Source::Gateway).await.finish();
+            }
+        }
+        exchange.run().await.finish();
+    }
+}
+
+impl Service for Edge {
+    async fn serve(&self, head: RequestHead, downstream: Rc<dyn Downstream>, connection: ConnectionFacts) {
+        self.run(head, downstream, connection).await;
+    }
+
+    fn refused(&self, connection: ConnectionFacts, status: u16, reason: &'static str) {
+        self.shared.stats.refused.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(reason, status, client = %connection.peer.0.ip(), "request refused");
+    }
+}
+
+/// One request. Its end, however it comes, runs the log phase once.
+struct Exchange<'a> {
+    edge: &'a Edge,
+    cx: Ctx,
+    held: &'a Held,
+    route: Option<Arc<CompiledRoute>>,
+    chain: EffectiveChain,
+    downstream: &'a Rc<dyn Downstream>,
+    is_logged: bool,
+    upgrade: Option<Vec<u8>>,
+    takes_trailers: bool,
+}
+
+impl Exchange<'_> {
+    async fn run(mut self) -> Self {
+        let snapshot = self.held.0.clone();
+        if let Some(reason) = snapshot.closed() {
+            tracing::error!(reason, "a global rule is broken: every request is refused");
+            return self.reply(Reply::status(503), wire::Source::Gateway).await;
+        }
+        let global = snapshot.global();
+        if let Some(reason) = self.route.as_ref().and_then(|route| route.quarantined.as_deref()) {
+            tracing::error!(reason, route = %self.route_id(), "the route is quarantined");
+            return self.reply(Reply::status(503), wire::Source::Gateway).await;
+        }
+        if let Some(status) = self.route.as_ref().and_then(|route| route.missing) {
+            tracing::error!(route = %self.route_id(), status, "the route refers to an object that does not exist");
+            return self.reply(Reply::status(status), wire::Source::Gateway).await;
+        }
+        if let Some(reply) = run::rewrite(global, &mut self.chain, &snapshot, &mut self.cx).await {
+            return self.reply(reply, wire::Source::Plugin).await;
+        }
+        if let Some(reply) = run::access(global, &self.chain, &mut self.cx).await {
+            return self.reply(reply, wire::Source::Plugin).await;
+        }
+        let Some(route) = self.route.clone() else {
+            let body = serde_json::json!({ "error_msg": "404 Route Not Found" });
+            return self.reply(Reply::json(404, &body), wire::Source::Gateway).await;
+        };
+        self.forward(&route, &snapshot).await
+    }
+
+    fn route_id(&self) -> Arc<str> {
+        self.cx.route.as_deref().map_or_else(|| "".into(), |RouteFacts { id, .. }| id.clone())
+    }
+
+    /// Runs the log phase, now that the exchange is complete.
+    fn finish(mut self) {
+        self.log();
+    }
+
+    fn log(&mut self) {
+        if std::mem::replace(&mut self.is_logged, true) {
+            return;
+        }
+        let cx = &mut self.cx;
+        cx.timings.total = cx.timings.started.elapsed();
+        (cx.response.bytes_sent, cx.response.body_bytes_sent) = self.downstream.bytes_sent();
+        cx.response.bytes_received = self.downstream.bytes_received();
+        run::log(self.held.0.global(), &self.chain, cx);
+        if let Some(log) = &self.edge.access_log {
+            log.write(cx);
+        }
+    }
+
+    /// Sends a reply of our own: default page, header filters, body filters.
+    async fn reply(mut self, reply: Reply, source: wire::Source) -> Self {
+        let (mut head, body) = response::of_reply(reply, source, &self.edge.options);
+        self.header_filter(&mut head);
+        let body = if run::has_body_filter(self.held.0.global(), &self.chain) {
+            let mut frames = plugin::Frames::new();
+            for frame in [Frame::Data(body), Frame::End] {
+                if let Err(error) = run::body_filter(self.held.0.global(), &self.chain, &mut self.cx, frame, &mut frames) {
+                    tracing::error!(%error, "a body filter failed");
+                    self.downstream.abort();
+                    return self;
+                }
+            }
+            let mut whole = bytes::BytesMut::new();
+            for frame in frames {
+                if let Frame::Data(data) = frame {
+                    whole.extend_from_slice(&data);
+                }
+            }
+            whole.freeze()
+        } else {
+            body
+        };
+        self.cx.response.status = head.status;
+        self.downstream.send_head(&head, if body.is_empty() { BodyLength::None } else { BodyLength::Exact(body.len() as u64) });
+        if !body.is_empty() {
+            self.downstream.send_frame(Frame::Data(body));
+        }
+        self.downstream.send_frame(Frame::End);
+        if std::future::poll_fn(|cx| self.downstream.poll_flush(cx)).await.is_err() {
+            tracing::debug!("the client went away before its reply was written");
+        }
+        self
+    }
+
+    fn header_filter(&mut self, head: &mut ResponseHead) {
+        response::common_fields(head, &self.cx, &self.edge.options);
+        run::header_filter(self.held.0.global(), &self.chain, &mut self.cx, head);
+        self.cx.response.source = head.source;
+        self.cx.response.status = head.status;
+        self.cx.response.fields = head.fields.clone();
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        // Dropped in the middle: the client went away, or a panic unwinds.
+        if !self.is_logged && self.cx.response.status == 0 {
+            self.cx.response.status = if std::thread::panicking() { 500 } else { 499 };
+        }
+        self.log();
+    }
+}

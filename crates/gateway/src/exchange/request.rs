@@ -1,0 +1,181 @@
+//! From a head as received to the request that routes and plugins see.
+
+use super::Options;
+use plugin::{Request, RequestBody};
+use std::{net::IpAddr, rc::Rc};
+use wire::{ClientAddr, Downstream, Fields, PeerAddr, RequestHead, path};
+
+/// Fields that concern one connection only (RFC 9110, section 7.6.1).
+const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect"];
+
+/// Fields that nothing a client writes into `Connection` may take away.
+const NEVER_NAMED: [&str; 4] = ["host", "content-length", "transfer-encoding", "content-type"];
+
+/// Fields that carry identity; only the gateway writes them.
+const IDENTITY: [&str; 5] = [
+    "x-consumer-username",
+    "x-credential-identifier",
+    "x-consumer-custom-id",
+    "x-consumer-groups",
+    "x-consumer-id",
+];
+
+/// What was taken from the head before anything else sees it.
+pub(super) struct Received {
+    /// The request.
+    pub(super) request: Request,
+    /// The protocol that the client wants to change to.
+    pub(super) upgrade: Option<Vec<u8>>,
+    /// Whether the client takes trailer fields.
+    pub(super) takes_trailers: bool,
+}
+
+/// Why a request goes no further.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum BadTarget {
+    /// The path cannot be normalised.
+    Malformed,
+    /// Two parsers could read it differently.
+    Ambiguous,
+}
+
+/// Reads a head. A target that is refused still gives a request, so that it can be logged.
+pub(super) fn receive(
+    head: RequestHead,
+    downstream: &Rc<dyn Downstream>,
+    options: &Options,
+) -> (Received, Option<BadTarget>) {
+    let RequestHead { method, target, authority, version, mut fields } = head;
+    let upgrade = connection_names(&fields, "upgrade").then(|| fields.get("upgrade").map(<[u8]>::to_vec)).flatten();
+    let takes_trailers =
+        fields.get_all("te").any(|v| v.split(|&b| b == b',').any(|c| c.trim_ascii().eq_ignore_ascii_case(b"trailers")));
+    remove_hop_by_hop(&mut fields);
+    if options.strips_identity {
+        fields.retain(|name, _| !is_identity(name));
+    }
+    let (raw_path, query) = path::split_query(&target);
+    let (path, refused) = match path::MatchPath::normalise(raw_path) {
+        Ok(normal) if normal.is_ambiguous && options.refuses_ambiguous_paths => (normal.path, Some(BadTarget::Ambiguous)),
+        Ok(normal) => (normal.path, None),
+        // `OPTIONS *` has no path.
+        Err(_) if raw_path == b"*" => (b"*".to_vec(), None),
+        Err(_) => (raw_path.to_vec(), Some(BadTarget::Malformed)),
+    };
+    let query = query.map(<[u8]>::to_vec);
+    let request = Request {
+        host: host_of(&authority),
+        method,
+        path,
+        query,
+        target,
+        version,
+        fields,
+        authority,
+        scheme: "http",
+        body: RequestBody::new(downstream.clone()),
+    };
+    (Received { request, upgrade, takes_trailers }, refused)
+}
+
+/// The client's address: the peer's, or what a trusted peer says in the configured field (nginx's realip).
+pub(super) fn client_addr(peer: PeerAddr, fields: &Fields, options: &Options) -> ClientAddr {
+    let is_trusted = options.real_ip_from.iter().any(|net| net.contains(&peer.0.ip()));
+    if !is_trusted {
+        return ClientAddr(peer.0);
+    }
+    let said = fields.get_all(&options.real_ip_header).last().and_then(|value| {
+        let text = std::str::from_utf8(value).ok()?.rsplit(',').next()?.trim();
+        text.parse::<IpAddr>().ok().or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|addr| addr.ip()))
+    });
+    match said {
+        Some(ip) => ClientAddr(std::net::SocketAddr::new(ip.to_canonical(), peer.0.port())),
+        None => ClientAddr(peer.0),
+    }
+}
+
+/// Removes what concerns one connection only, and what `Connection` names.
+pub(super) fn remove_hop_by_hop(fields: &mut Fields) {
+    let mut named: smallvec::SmallVec<[Vec<u8>; 2]> = smallvec::SmallVec::new();
+    for value in fields.get_all("connection") {
+        for option in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
+            let is_plain = option.is_empty()
+                || option.eq_ignore_ascii_case(b"keep-alive")
+                || option.eq_ignore_ascii_case(b"close")
+                || NEVER_NAMED.iter().any(|n| option.eq_ignore_ascii_case(n.as_bytes()));
+            if !is_plain {
+                named.push(option.to_vec());
+            }
+        }
+    }
+    fields.retain(|name, _| {
+        !HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes()))
+            && !named.iter().any(|n| n.eq_ignore_ascii_case(name))
+    });
+}
+
+/// Whether a name folds to one of the identity fields (case, `-`, `_` and `.` are alike to many applications).
+fn is_identity(name: &[u8]) -> bool {
+    let is_candidate = name.first().is_some_and(|b| b.eq_ignore_ascii_case(&b'x'));
+    is_candidate
+        && IDENTITY.iter().any(|identity| {
+            identity.len() == name.len()
+                && identity.bytes().zip(name).all(|(want, &got)| {
+                    let got = if matches!(got, b'_' | b'.') { b'-' } else { got.to_ascii_lowercase() };
+                    want == got
+                })
+        })
+}
+
+fn connection_names(fields: &Fields, option: &str) -> bool {
+    fields
+        .get_all("connection")
+        .flat_map(|v| v.split(|&b| b == b','))
+        .any(|o| o.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
+}
+
+/// The host as routing sees it: lower case, without port and trailing dot.
+fn host_of(authority: &[u8]) -> String {
+    let host = match authority {
+        [b'[', ..] => authority.iter().position(|&b| b == b']').and_then(|at| authority.get(..=at)).unwrap_or(authority),
+        _ => authority.split(|&b| b == b':').next().unwrap_or_default(),
+    };
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    String::from_utf8_lossy(host).to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connection_takes_its_own_fields_away_and_no_others() {
+        let mut fields: Fields = [
+            ("Host", "a"),
+            ("Connection", "keep-alive, X-Drop, Host, content-length"),
+            ("X-Drop", "1"),
+            ("Content-Length", "3"),
+            ("Keep-Alive", "timeout=5"),
+            ("X-Keep", "1"),
+        ]
+        .into_iter()
+        .collect();
+        remove_hop_by_hop(&mut fields);
+        let names: Vec<_> = fields.iter().map(|(n, _)| String::from_utf8_lossy(n).into_owned()).collect();
+        assert_eq!(names, ["Host", "Content-Length", "X-Keep"]);
+    }
+
+    #[test]
+    fn identity_is_found_in_every_spelling() {
+        for name in ["X-Consumer-Username", "x_consumer_username", "X.Consumer-USERNAME", "X-Credential_Identifier"] {
+            assert!(is_identity(name.as_bytes()), "{name}");
+        }
+        assert!(!is_identity(b"X-Consumer-Usernames") && !is_identity(b"Host"));
+    }
+
+    #[test]
+    fn hosts_are_folded() {
+        for (authority, host) in [("A.Example.:80", "a.example"), ("[::1]:80", "[::1]"), ("", ""), ("x", "x")] {
+            assert_eq!(host_of(authority.as_bytes()), host);
+        }
+    }
+}

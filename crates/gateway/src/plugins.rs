@@ -1,0 +1,209 @@
+//! The enabled plugins, and the checking of what is configured of them.
+
+use model::{schema::Schema, vars::Expr};
+use plugin::Description;
+use serde_json::{Map, Value, json};
+use std::{collections::HashMap, sync::Arc};
+
+/// What a configuration is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A plugin on a route, service, plugin config, consumer, group or global rule.
+    Plugin,
+    /// A credential of an authentication plugin, in a consumer or credential.
+    Credential,
+    /// The plugin's metadata.
+    Metadata,
+}
+
+/// `_meta` as compiled.
+#[derive(Debug, Default, Clone)]
+pub struct Meta {
+    /// The plugin is switched off here.
+    pub is_disabled: bool,
+    /// Its place in the order, instead of its own priority.
+    pub priority: Option<i32>,
+    /// It runs only where this holds.
+    pub filter: Option<Expr>,
+    /// The body of its refusals.
+    pub error_response: Option<Value>,
+}
+
+/// A configuration that was checked and completed.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// With defaults, without `_meta`.
+    pub config: Value,
+    /// `_meta`.
+    pub meta: Meta,
+}
+
+/// One plugin with its compiled schemas.
+#[allow(missing_debug_implementations)]
+pub struct Enabled {
+    /// The plugin.
+    pub description: Description,
+    /// `plugin_attr.<name>`.
+    pub attr: Value,
+    schema: Schema,
+    consumer: Option<Schema>,
+    metadata: Option<Schema>,
+    encrypt_fields: Vec<Vec<String>>,
+}
+
+/// The enabled plugins by name and in the order of their priorities.
+#[allow(missing_debug_implementations)]
+pub struct PluginSet {
+    by_name: HashMap<&'static str, Arc<Enabled>>,
+    sorted: Vec<Arc<Enabled>>,
+    meta: Schema,
+    refuses_unknown_fields: bool,
+}
+
+/// A plugin's own files are wrong: a defect of the program.
+#[derive(Debug, thiserror::Error)]
+#[error("plugin {name}: {reason}")]
+pub struct BrokenPlugin {
+    name: &'static str,
+    reason: String,
+}
+
+impl PluginSet {
+    /// With the plugins that `enabled` names, all when it is `None`.
+    ///
+    /// # Errors
+    /// A plugin's `schema.json` is not a schema.
+    pub fn new(
+        all: Vec<Description>,
+        enabled: Option<&[String]>,
+        attrs: &Map<String, Value>,
+        refuses_unknown_fields: bool,
+    ) -> Result<Self, BrokenPlugin> {
+        let mut sorted = Vec::new();
+        for description in all {
+            let name = description.name;
+            if enabled.is_some_and(|names| !names.iter().any(|n| n == name)) {
+                continue;
+            }
+            let broken = |reason: String| BrokenPlugin { name, reason };
+            let files: Value = serde_json::from_str(description.spec.schema).map_err(|e| broken(e.to_string()))?;
+            let compile = |part: &str| match files.get(part) {
+                Some(source) => Schema::compile(source).map(Some).map_err(|e| broken(e.to_string())),
+                None => Ok(None),
+            };
+            let encrypt_fields = files.get("encrypt_fields").and_then(Value::as_array).into_iter().flatten();
+            sorted.push(Arc::new(Enabled {
+                description,
+                attr: attrs.get(name).cloned().unwrap_or(Value::Null),
+                schema: compile("schema")?.ok_or_else(|| broken("no schema".to_owned()))?,
+                consumer: compile("consumer_schema")?,
+                metadata: compile("metadata_schema")?,
+                encrypt_fields: encrypt_fields
+                    .filter_map(|path| Some(path.as_str()?.split('.').map(str::to_owned).collect()))
+                    .collect(),
+            }));
+        }
+        sorted.sort_by_key(|p| (-p.description.priority, p.description.name));
+        let by_name = sorted.iter().map(|p| (p.description.name, p.clone())).collect();
+        let meta = Schema::compile(&meta_schema()).map_err(|e| BrokenPlugin { name: "_meta", reason: e.to_string() })?;
+        Ok(Self { by_name, sorted, meta, refuses_unknown_fields })
+    }
+
+    /// A plugin by its name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Enabled>> {
+        self.by_name.get(name)
+    }
+
+    /// All, highest priority first.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Enabled>> {
+        self.sorted.iter()
+    }
+
+    /// Paths of the secret fields below a plugin's configuration.
+    pub fn encrypt_fields(&self, name: &str) -> &[Vec<String>] {
+        self.get(name).map_or(&[], |plugin| &plugin.encrypt_fields)
+    }
+
+    /// Checks a configuration and completes it.
+    ///
+    /// # Errors
+    /// In APISIX's words.
+    pub fn check(&self, name: &str, conf: &Value, purpose: Purpose) -> Result<Checked, String> {
+        let plugin = self.get(name).ok_or_else(|| format!("unknown plugin [{name}]"))?;
+        let Value::Object(fields) = conf else {
+            return Err(format!("invalid plugin conf {conf} for plugin [{name}]"));
+        };
+        let wrong = |message: &str| format!("failed to check the configuration of plugin {name} err: {message}");
+        let written_meta = fields.get("_meta").filter(|_| purpose != Purpose::Metadata);
+        let meta = self.meta(written_meta).map_err(|e| wrong(&e))?;
+        let mut config = conf.clone();
+        if purpose != Purpose::Metadata
+            && let Value::Object(map) = &mut config
+        {
+            map.shift_remove("_meta");
+        }
+        let is_auth = plugin.description.credential.is_some();
+        let schema = match purpose {
+            Purpose::Credential if is_auth => plugin.consumer.as_ref(),
+            Purpose::Metadata => plugin.metadata.as_ref(),
+            _ => Some(&plugin.schema),
+        };
+        let Some(schema) = schema else { return Ok(Checked { config, meta }) };
+        if let Err(violation) = schema.check_and_fill(&mut config) {
+            // A plugin that is switched off may wait with a configuration that is not finished.
+            return if meta.is_disabled { Ok(Checked { config, meta }) } else { Err(wrong(&violation.message)) };
+        }
+        if self.refuses_unknown_fields
+            && !meta.is_disabled
+            && let Some(unknown) = schema.unknown_fields(&config).into_iter().next()
+        {
+            let hint = unknown.suggestion.map(|s| format!(", did you mean \"{s}\"?")).unwrap_or_default();
+            return Err(wrong(&format!("unknown field \"{}\" at {}{hint}", unknown.name, display_path(&unknown.path))));
+        }
+        Ok(Checked { config, meta })
+    }
+
+    fn meta(&self, written: Option<&Value>) -> Result<Meta, String> {
+        let Some(written) = written else { return Ok(Meta::default()) };
+        self.meta.check(written).map_err(|v| format!("property \"_meta\" validation failed: {}", v.message))?;
+        if self.refuses_unknown_fields
+            && let Some(unknown) = self.meta.unknown_fields(written).into_iter().next()
+        {
+            let hint = unknown.suggestion.map(|s| format!(", did you mean \"{s}\"?")).unwrap_or_default();
+            return Err(format!("unknown field \"{}\" at _meta{hint}", unknown.name));
+        }
+        if written.get("pre_function").is_some() {
+            return Err("property \"_meta\" validation failed: pre_function needs Lua, which this version does not have".to_owned());
+        }
+        let filter = match written.get("filter") {
+            None => None,
+            Some(filter) => {
+                Some(Expr::compile(filter).map_err(|e| format!("failed to validate the 'vars' expression: {e}"))?)
+            }
+        };
+        Ok(Meta {
+            is_disabled: written.get("disable") == Some(&Value::Bool(true)),
+            priority: written.get("priority").and_then(Value::as_i64).and_then(|p| i32::try_from(p).ok()),
+            filter: filter.filter(|f| !f.is_empty()),
+            error_response: written.get("error_response").cloned(),
+        })
+    }
+}
+
+/// What APISIX adds to the schema of every plugin.
+pub fn meta_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "disable": { "type": "boolean", "description": "whether to disable the plugin" },
+            "error_response": { "oneOf": [{ "type": "string" }, { "type": "object" }] },
+            "priority": { "type": "integer", "description": "priority of plugins by customized order" },
+            "filter": { "type": "array", "description": "filter determines whether the plugin needs to be executed at runtime" },
+            "pre_function": { "type": "string", "description": "function to be executed in each phase before execution of plugins" }
+        }
+    })
+}
+
+fn display_path(path: &str) -> &str {
+    if path.is_empty() { "the top" } else { path }
+}

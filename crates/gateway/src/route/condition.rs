@@ -1,0 +1,36 @@
+use super::RouteQuery;
+use ipnet::IpNet;
+use model::vars::{Expr, ExprFault, Lookup};
+use std::net::IpAddr;
+
+/// What must hold besides host and path.
+#[derive(Debug, Clone, Default)]
+pub struct Conditions {
+    /// One of these methods; any when empty.
+    pub methods: Vec<Box<str>>,
+    /// A client in one of these networks; any when empty.
+    pub clients: Vec<IpNet>,
+    /// The expression over variables.
+    pub vars: Option<Expr>,
+}
+
+impl Conditions {
+    /// Whether they hold for a request.
+    ///
+    /// # Errors
+    /// A pattern ran out of steps.
+    pub fn hold(&self, query: &RouteQuery<'_>, vars: &dyn Lookup) -> Result<bool, ExprFault> {
+        if !self.methods.is_empty() && !self.methods.iter().any(|m| **m == *query.method) {
+            return Ok(false);
+        }
+        if !self.clients.is_empty() && !self.clients.iter().any(|net| net.contains(&query.client)) {
+            return Ok(false);
+        }
+        self.vars.as_ref().map_or(Ok(true), |expr| expr.eval(vars))
+    }
+}
+
+/// An address or network, as `remote_addr` is written.
+pub(crate) fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
