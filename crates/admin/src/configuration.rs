@@ -44,7 +44,7 @@ pub trait Configuration: Send + Sync + 'static {
     /// The documents of a kind; of credentials, those of a consumer.
     fn documents(&self, kind: Kind, consumer: Option<&str>) -> Vec<Document>;
     /// An id that no document has: 20 digits.
-    fn next_id(&self) -> String;
+    fn next_id(&self) -> impl Future<Output = Result<String, WriteError>> + Send;
     /// Checks a document by itself, without what it refers to.
     ///
     /// # Errors

@@ -121,7 +121,7 @@ impl Operation<'_> {
         object.insert("create_time".to_owned(), now().into());
         object.insert("update_time".to_owned(), now().into());
         for _ in 0..ATTEMPTS {
-            let id = conf.next_id();
+            let id = conf.next_id().await?;
             let key = self.key(&id).ok_or_else(bad_id)?;
             object.insert("id".to_owned(), id.into());
             let value = Value::Object(object.clone());

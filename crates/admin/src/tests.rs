@@ -34,8 +34,8 @@ impl Configuration for Fake {
         state.documents.values().filter(|stored| is_of(&stored.key)).cloned().collect()
     }
 
-    fn next_id(&self) -> String {
-        format!("{:020}", self.state.lock().revision + 1)
+    async fn next_id(&self) -> Result<String, WriteError> {
+        Ok(format!("{:020}", self.state.lock().revision + 1))
     }
 
     fn check(&self, key: &Key, value: &Value) -> Result<(), String> {

@@ -130,6 +130,18 @@ differences! {
         portcullis: "headers that carry identity are removed on the way in, in every spelling that folds to the same name",
         why: "upstreams believe these headers",
     }
+    /// `server-header`
+    ServerHeader = "server-header" {
+        apisix: "Server says APISIX and its version",
+        portcullis: "Server says portcullis, without a version",
+        why: "a version tells an attacker which holes to try",
+    }
+    /// `admin-ttl`
+    AdminTtl = "admin-ttl" {
+        apisix: "ttl on PUT, POST and PATCH gives the object a lease",
+        portcullis: "a numeric ttl is refused with 400, because only etcd has leases",
+        why: "an object that was to expire must not stay for ever",
+    }
     /// `secret-sealing`
     SecretSealing = "secret-sealing" {
         apisix: "secrets are stored with AES-CBC and the key as initialisation vector",

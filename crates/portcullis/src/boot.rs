@@ -1,0 +1,478 @@
+//! From arguments to a running gateway, and to its end.
+
+use crate::{
+    api::{Api, ApiService, Call},
+    args,
+    live::Live,
+    logging::Sink,
+    options,
+};
+use admin::{AdminApi, AdminRequest};
+use anyhow::{Context, bail};
+use control::ControlApi;
+use engine::{Census, Drain, Limits, Listener, Service};
+use gateway::{
+    exchange::{Edge, access_log::AccessLog},
+    flow::Flow,
+    plugins::PluginSet,
+    upstream::dns::{DnsOptions, Resolver},
+};
+use model::{
+    differences::DifferenceId,
+    documents::{Key, Kind},
+    settings::{Provider, Role, Settings, Severity},
+};
+use plugin::{Reply, Shared};
+use serde_json::{Value, json};
+use std::{
+    io::Write,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+use store::{DocKey, Embedded, JsonPath, SealedFields, SealedStore, Sealer, Store};
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    signal::unix::{SignalKind, signal},
+};
+use wire::BodyError;
+
+/// How often a worker looks whether it is to end, sweeps its pools and flushes its log.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Starts the gateway and runs it until it is told to end.
+pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
+    let settings = read_settings(run.config.as_deref())?;
+    let sink = Sink::start(&settings.error_log)?;
+    std::fs::create_dir_all(&settings.data_dir)
+        .with_context(|| format!("cannot create the data folder {}", settings.data_dir.display()))?;
+    let background = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("background").build()?;
+    let shared = Arc::new(Shared::default());
+    let plugins = Arc::new(PluginSet::new(
+        catalog::all(),
+        settings.plugins.as_deref(),
+        &settings.plugin_attr,
+        settings.compat.is_safe(DifferenceId::UnknownPluginField),
+    )?);
+    warn_of_unknown_plugins(&settings, &plugins);
+    let flow = background.block_on(open_flow(&settings, &plugins, &shared))?;
+
+    let workers = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let mut proxies = Vec::new();
+    for _ in 0..workers {
+        let mut own = Vec::new();
+        for addr in &settings.listen.addresses {
+            own.push(bind(*addr, true, "apisix.node_listen")?);
+        }
+        proxies.push(own);
+    }
+    let access_log = match &settings.access_log {
+        None => None,
+        Some(log) => Some(Arc::new(
+            AccessLog::open(&log_path(&settings, &log.path), &log.format, options::escape(log.escape))
+                .with_context(|| format!("cannot open the access log {}", log.path))?,
+        )),
+    };
+    let stop = Arc::new(Stop::default());
+    let census = Arc::new(Census::default());
+    let apis = start_apis(&settings, &flow, &stop, &census)?;
+    let mut threads = Vec::new();
+    for (index, listeners) in proxies.into_iter().enumerate() {
+        let worker = Worker {
+            flow: flow.clone(),
+            options: options::options(&settings),
+            dns: dns(&settings),
+            access_log: access_log.clone(),
+            stop: stop.clone(),
+            census: census.clone(),
+            drain_timeout: settings.drain_timeout,
+        };
+        threads.push(
+            std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run(listeners))?,
+        );
+    }
+    announce(&settings, apis.made_key.as_deref())?;
+    background.block_on(wait_for_the_end(&sink, access_log.as_deref()))?;
+    stop.begin();
+    for thread in threads.into_iter().chain(apis.threads) {
+        if thread.join().is_err() {
+            tracing::error!("a worker panicked");
+        }
+    }
+    if let Some(log) = &access_log {
+        log.flush();
+    }
+    Ok(())
+}
+
+fn read_settings(config: Option<&Path>) -> anyhow::Result<Settings> {
+    let default = PathBuf::from("conf/config.yaml");
+    let path = config.map(Path::to_owned).or_else(|| default.exists().then_some(default));
+    let text = match &path {
+        Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?),
+        None => None,
+    };
+    let name = path.as_deref().map_or("the default settings".into(), |p| p.display().to_string());
+    let (settings, notices) =
+        Settings::parse(text.as_deref(), &|variable| std::env::var(variable).ok()).with_context(|| name.clone())?;
+    let mut refused = Vec::new();
+    for notice in &notices {
+        let _ = writeln!(std::io::stderr(), "portcullis: {name}: {notice}");
+        if notice.severity == Severity::Refuse {
+            refused.push(notice.path.as_str());
+        }
+    }
+    if !refused.is_empty() {
+        bail!("{name}: will not start without what was asked for: {}", refused.join(", "));
+    }
+    match settings.deployment.provider {
+        Provider::Embedded => {}
+        Provider::Etcd => bail!(
+            "{name}: the store etcd is not available in this version; leave deployment.etcd.host out to use the embedded store"
+        ),
+        Provider::Yaml | Provider::Json => {
+            bail!("{name}: standalone files are not available in this version; use config_provider: embedded")
+        }
+    }
+    if settings.deployment.role != Role::Traditional {
+        bail!("{name}: only deployment.role traditional is available in this version");
+    }
+    if settings.routing.router != model::settings::Router::HostUri {
+        bail!("{name}: only apisix.router.http radixtree_host_uri is available in this version");
+    }
+    Ok(settings)
+}
+
+fn warn_of_unknown_plugins(settings: &Settings, plugins: &PluginSet) {
+    let unknown = settings.plugins.iter().flatten().filter(|name| plugins.get(name).is_none());
+    let names: Vec<&str> = unknown.map(String::as_str).collect();
+    if !names.is_empty() {
+        tracing::warn!(plugins = names.join(", "), "plugins in the settings that this version does not have");
+    }
+}
+
+async fn open_flow(settings: &Settings, plugins: &Arc<PluginSet>, shared: &Arc<Shared>) -> anyhow::Result<Arc<Flow>> {
+    let data_dir = &settings.data_dir;
+    let (store, recovered) = Embedded::open(data_dir)?;
+    if let Some(recovered) = recovered {
+        tracing::error!(
+            reason = recovered.reason,
+            set_aside = recovered.set_aside.as_ref().map(|p| p.display().to_string()),
+            revision = recovered.revision.0,
+            "the store was damaged, the last good copy is in use"
+        );
+    }
+    let sealer = Sealer::open_or_create(data_dir)?;
+    let store: Arc<dyn Store> =
+        Arc::new(SealedStore::new(Arc::new(store), sealer, sealed_fields(plugins.clone()), None));
+    Ok(Flow::open(store, plugins.clone(), shared.clone()).await?)
+}
+
+/// Which strings of a document are sealed at rest: the `encrypt_fields` of its plugins.
+fn sealed_fields(plugins: Arc<PluginSet>) -> SealedFields {
+    Arc::new(move |key: &DocKey, value: &Value| {
+        let is_metadata = Key::parse(key.as_str()).is_ok_and(|key| key.kind() == Kind::PluginMetadata);
+        if is_metadata {
+            let name = key.as_str().rsplit('/').next().unwrap_or_default();
+            return plugins.encrypt_fields(name).iter().map(|path| JsonPath::new(path.clone())).collect();
+        }
+        let configured = value.get("plugins").and_then(Value::as_object).into_iter().flatten();
+        configured
+            .flat_map(|(name, _)| {
+                plugins.encrypt_fields(name).iter().map(move |path| {
+                    let below = ["plugins".to_owned(), name.clone()].into_iter().chain(path.clone());
+                    JsonPath::new(below)
+                })
+            })
+            .collect()
+    })
+}
+
+fn bind(addr: SocketAddr, share: bool, setting: &str) -> anyhow::Result<Listener> {
+    engine::bind(addr, share).with_context(|| format!("cannot listen on {addr} ({setting})"))
+}
+
+fn log_path(settings: &Settings, path: &str) -> PathBuf {
+    let path = Path::new(path);
+    if path.is_absolute() { path.to_owned() } else { settings.data_dir.join(path) }
+}
+
+fn dns(settings: &Settings) -> DnsOptions {
+    let server = |text: &String| {
+        text.parse::<SocketAddr>().ok().or_else(|| text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53)))
+    };
+    DnsOptions {
+        servers: settings.dns.servers.iter().filter_map(server).collect(),
+        valid: settings.dns.valid,
+        timeout: settings.dns.timeout,
+    }
+}
+
+/// Tells all threads to end.
+#[derive(Default)]
+struct Stop(AtomicBool);
+
+impl Stop {
+    fn begin(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+struct Worker {
+    flow: Arc<Flow>,
+    options: gateway::exchange::Options,
+    dns: DnsOptions,
+    access_log: Option<Arc<AccessLog>>,
+    stop: Arc<Stop>,
+    census: Arc<Census>,
+    drain_timeout: Duration,
+}
+
+impl Worker {
+    fn run(self, listeners: Vec<Listener>) {
+        let access_log = self.access_log.clone();
+        let limits = self.options.limits.clone();
+        local(&self.stop.clone(), self.drain_timeout, self.census, limits, listeners, || {
+            let shared = self.flow.shared().clone();
+            let resolver = Rc::new(Resolver::new(self.dns));
+            let edge = Rc::new(Edge::new(self.flow, Rc::new(self.options), resolver, self.access_log, shared));
+            let pool = edge.pool.clone();
+            let mut ticks = 0u32;
+            let tick = move || {
+                ticks = ticks.wrapping_add(1);
+                if ticks.is_multiple_of(10) {
+                    pool.sweep();
+                    if let Some(log) = &access_log {
+                        log.flush();
+                    }
+                }
+            };
+            (edge, tick)
+        });
+    }
+}
+
+/// Runs a service on the calling thread until the end, then lets open requests finish.
+fn local<S: Service, T: FnMut()>(
+    stop: &Arc<Stop>,
+    drain_timeout: Duration,
+    census: Arc<Census>,
+    limits: Limits,
+    listeners: Vec<Listener>,
+    make: impl FnOnce() -> (Rc<S>, T),
+) {
+    let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(%error, "a worker cannot start"),
+    };
+    runtime.block_on(async {
+        let (service, mut tick) = make();
+        let drain = Rc::new(Drain::default());
+        if let Err(error) = engine::serve(listeners, service, Rc::new(limits), drain.clone(), census) {
+            return tracing::error!(%error, "a worker cannot listen");
+        }
+        while !stop.has_begun() {
+            tokio::time::sleep(TICK).await;
+            tick();
+        }
+        drain.begin();
+        let until = Instant::now() + drain_timeout;
+        while drain.open() > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if drain.open() > 0 {
+            tracing::warn!(connections = drain.open(), "the time to finish is over, open connections are cut");
+        }
+    });
+}
+
+/// The threads that serve our own APIs.
+struct Apis {
+    threads: Vec<JoinHandle<()>>,
+    made_key: Option<PathBuf>,
+}
+
+fn start_apis(settings: &Settings, flow: &Arc<Flow>, stop: &Arc<Stop>, census: &Arc<Census>) -> anyhow::Result<Apis> {
+    let live = Arc::new(Live(flow.clone()));
+    let server = options::options(settings).server;
+    let mut threads = Vec::new();
+    let mut made_key = None;
+    let admin_limits = Limits { request_body: None, ..options::limits(settings) };
+    let attr = settings.plugin_attr.get("prometheus").cloned().unwrap_or_default();
+    let export_uri = attr.get("export_uri").and_then(Value::as_str);
+    let schemas = admin::plugin_schemas(&flow.plugins().iter().map(|p| p.description).collect::<Vec<_>>());
+    let control = Arc::new(ControlApi::new(live.clone(), schemas, export_uri, &settings.deployment.etcd.prefix));
+    if settings.admin.is_enabled {
+        let mut made = None;
+        if settings.admin.keys.is_empty() && settings.admin.key_required {
+            let path = settings.data_dir.join("admin.key");
+            made = Some(admin::keys::load_or_create(&path)?.0);
+            made_key = Some(path);
+        }
+        let api = Arc::new(AdminApi::new(live, admin::Settings::read(settings, made)));
+        let listener = bind(settings.admin.listen.0, false, "deployment.admin.admin_listen")?;
+        let service = AdminService(api);
+        threads.push(spawn_api("admin", listener, service, &server, &admin_limits, stop)?);
+    }
+    let endpoints = [
+        ("control", settings.control.as_ref().map(|e| e.0), Face::Control),
+        ("status", settings.status.as_ref().map(|e| e.0), Face::Status),
+        ("export", export_addr(&attr, flow.plugins()), Face::Export),
+    ];
+    for (name, addr, face) in endpoints {
+        let Some(addr) = addr else { continue };
+        let listener = bind(addr, false, name)?;
+        let service = ControlService { api: control.clone(), face, flow: flow.clone(), census: census.clone() };
+        threads.push(spawn_api(name, listener, service, &server, &admin_limits, stop)?);
+    }
+    Ok(Apis { threads, made_key })
+}
+
+fn spawn_api<A: Api + Send>(
+    name: &str,
+    listener: Listener,
+    api: A,
+    server: &str,
+    limits: &Limits,
+    stop: &Arc<Stop>,
+) -> anyhow::Result<JoinHandle<()>> {
+    let (limits, stop, server) = (limits.clone(), stop.clone(), server.to_owned());
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    Ok(thread.spawn(move || {
+        // Connections of our own APIs are not counted among the proxy's.
+        let census = Arc::new(Census::default());
+        local(&stop, Duration::from_secs(5), census, limits, vec![listener], || {
+            (Rc::new(ApiService { api, server }), || {})
+        });
+    })?)
+}
+
+/// Where metrics are served: on by default, as in APISIX, when the plugin that exports them is enabled.
+fn export_addr(attr: &Value, plugins: &PluginSet) -> Option<SocketAddr> {
+    let is_on = attr.get("enable_export_server").and_then(Value::as_bool).unwrap_or(true);
+    let has_exporter = plugins.iter().any(|plugin| plugin.description.export.is_some());
+    let field = |name: &str| attr.get("export_addr").and_then(|addr| addr.get(name));
+    let ip = field("ip").and_then(Value::as_str).unwrap_or("127.0.0.1").parse().ok()?;
+    let port = field("port").and_then(Value::as_u64).and_then(|p| u16::try_from(p).ok()).unwrap_or(9091);
+    (is_on && has_exporter).then_some(SocketAddr::new(ip, port))
+}
+
+struct AdminService(Arc<AdminApi<Live>>);
+
+impl Api for AdminService {
+    const MAX_BODY: usize = admin::MAX_BODY;
+
+    async fn answer(&self, call: Call) -> Reply {
+        let Call { method, path, query, fields, body, peer } = call;
+        self.0.handle(AdminRequest { method, path, query, fields, body, peer }).await
+    }
+
+    fn bad_body(&self, error: &BodyError) -> Reply {
+        Reply::json(400, &json!({ "error_msg": format!("invalid request body: {error}") }))
+            .with("Content-Type", b"application/json")
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Face {
+    Control,
+    Status,
+    Export,
+}
+
+struct ControlService {
+    api: Arc<ControlApi<Live>>,
+    face: Face,
+    flow: Arc<Flow>,
+    census: Arc<Census>,
+}
+
+impl Api for ControlService {
+    const MAX_BODY: usize = 64 << 10;
+
+    async fn answer(&self, call: Call) -> Reply {
+        // Exporters read the gateway's own counters; the engine keeps its own.
+        let stats = &self.flow.shared().stats;
+        let accepted = self.census.accepted.load(Ordering::Relaxed);
+        let active = self.census.active.load(Ordering::Relaxed);
+        stats.accepted.store(accepted, Ordering::Relaxed);
+        stats.handled.store(accepted - self.census.refused.load(Ordering::Relaxed).min(accepted), Ordering::Relaxed);
+        stats.active.store(active, Ordering::Relaxed);
+        match self.face {
+            Face::Control => self.api.handle(&call.method, &call.path),
+            Face::Status => self.api.status(&call.path),
+            Face::Export => self.api.export(&call.method, &call.path),
+        }
+    }
+
+    fn bad_body(&self, _: &BodyError) -> Reply {
+        Reply::status(400)
+    }
+}
+
+/// Says where it listens, where the admin key is, and how the first protected route is made.
+fn announce(settings: &Settings, made_key: Option<&Path>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let proxy = settings.listen.addresses.first().map_or_else(String::new, |addr| match addr.ip() {
+        ip if ip.is_unspecified() => format!("127.0.0.1:{}", addr.port()),
+        _ => addr.to_string(),
+    });
+    writeln!(out, "portcullis {} is ready", env!("CARGO_PKG_VERSION"))?;
+    let addresses: Vec<String> = settings.listen.addresses.iter().map(ToString::to_string).collect();
+    writeln!(out, "  proxy      {}", addresses.join(", "))?;
+    if settings.admin.is_enabled {
+        writeln!(out, "  Admin API  {}", settings.admin.listen.0)?;
+    }
+    writeln!(out, "  data       {}", settings.data_dir.display())?;
+    if let Some(path) = made_key {
+        let admin = settings.admin.listen.0;
+        let path = path.display();
+        writeln!(out, "  admin key  {path}")?;
+        writeln!(out, "\nProtect an API that listens on 127.0.0.1:8000:")?;
+        writeln!(
+            out,
+            "  curl -H \"X-API-KEY: $(cat {path})\" -X PUT http://{admin}/apisix/admin/consumers \
+             -d '{{\"username\":\"alice\",\"plugins\":{{\"key-auth\":{{\"key\":\"alices-key\"}}}}}}'"
+        )?;
+        writeln!(
+            out,
+            "  curl -H \"X-API-KEY: $(cat {path})\" -X PUT http://{admin}/apisix/admin/routes/1 \
+             -d '{{\"uri\":\"/*\",\"plugins\":{{\"key-auth\":{{}}}},\"upstream\":{{\"nodes\":{{\"127.0.0.1:8000\":1}}}}}}'"
+        )?;
+        writeln!(out, "  curl -H 'apikey: alices-key' http://{proxy}/")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+async fn wait_for_the_end(sink: &Sink, access_log: Option<&AccessLog>) -> anyhow::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut quit = signal(SignalKind::quit())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut reopen = signal(SignalKind::user_defined1())?;
+    loop {
+        tokio::select! {
+            _ = term.recv() => return Ok(()),
+            _ = quit.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = reopen.recv() => {
+                sink.reopen();
+                if let Some(log) = access_log
+                    && let Err(error) = log.reopen()
+                {
+                    tracing::error!(%error, "the access log cannot be opened again");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The flow as the Admin and the control API see it.
+
+use admin::{Change, Configuration, Expected, WriteError};
+use gateway::{
+    check,
+    flow::{Flow, FlowError, Write},
+};
+use model::documents::{Document, Key, Kind};
+use plugin::{Description, Shared};
+use serde_json::Value;
+use std::sync::Arc;
+use store::{Expect, Revision};
+
+/// The running configuration.
+pub(crate) struct Live(pub(crate) Arc<Flow>);
+
+impl Live {
+    fn descriptions(&self) -> Vec<Description> {
+        self.0.plugins().iter().map(|plugin| plugin.description).collect()
+    }
+
+    fn one(&self, key: &Key) -> Option<Document> {
+        self.0.documents().get(key).map(|document| (**document).clone())
+    }
+
+    fn all(&self, kind: Kind, parent: Option<&str>) -> Vec<Document> {
+        self.0.documents().list(kind, parent).into_iter().map(|document| (*document).clone()).collect()
+    }
+}
+
+impl Configuration for Live {
+    fn document(&self, key: &Key) -> Option<Document> {
+        self.one(key)
+    }
+
+    fn documents(&self, kind: Kind, consumer: Option<&str>) -> Vec<Document> {
+        self.all(kind, consumer)
+    }
+
+    async fn next_id(&self) -> Result<String, WriteError> {
+        self.0.next_id().await.map_err(failed)
+    }
+
+    fn check(&self, key: &Key, value: &Value) -> Result<(), String> {
+        check::check_alone(self.0.plugins(), key, value)
+    }
+
+    fn check_delete(&self, key: &Key) -> Result<(), String> {
+        check::check_delete(&self.0.documents(), key)
+    }
+
+    async fn write(&self, changes: Vec<Change>) -> Result<(), WriteError> {
+        let expect = |expected| match expected {
+            Expected::Absent => Expect::Absent,
+            Expected::Revision(n) => Expect::Revision(Revision(n)),
+        };
+        let writes = changes.into_iter().map(|change| match change {
+            Change::Put(key, value, expected) => Write::Put { key, value, expect: expect(expected) },
+            Change::Delete(key, expected) => Write::Delete { key, expect: expect(expected) },
+        });
+        self.0.write(writes.collect()).await.map(drop).map_err(failed)
+    }
+
+    fn plugins(&self) -> Vec<Description> {
+        self.descriptions()
+    }
+}
+
+fn failed(error: FlowError) -> WriteError {
+    match error {
+        FlowError::Refused(message) => WriteError::Refused(message),
+        FlowError::Conflict => WriteError::Conflict,
+        FlowError::Unavailable(reason) => WriteError::Unavailable(reason),
+    }
+}
+
+impl control::View for Live {
+    fn document(&self, key: &Key) -> Option<Document> {
+        self.one(key)
+    }
+
+    fn documents(&self, kind: Kind) -> Vec<Document> {
+        self.all(kind, None)
+    }
+
+    fn plugins(&self) -> Vec<Description> {
+        self.descriptions()
+    }
+
+    fn revision(&self) -> Option<u64> {
+        Some(self.0.snapshot().revision())
+    }
+
+    fn digest(&self) -> String {
+        self.0.snapshot().digest().to_string()
+    }
+
+    fn problems(&self) -> Vec<control::Problem> {
+        let problems = self.0.problems().into_iter();
+        problems
+            .map(|p| control::Problem { key: p.key, json_path: p.json_path, message: p.message })
+            .collect()
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        self.0.shared().clone()
+    }
+}

@@ -1,0 +1,86 @@
+//! From settings as written to what engine, request path and APIs take.
+
+use engine::{H2Limits, Limits, PoolLimits};
+use gateway::exchange::{Options, access_log::Escape};
+use model::{
+    differences::DifferenceId,
+    settings::{self, Settings},
+};
+use std::time::Duration;
+
+/// Without a bound, as long as numbers go.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Limits on clients.
+pub(crate) fn limits(settings: &Settings) -> Limits {
+    let written = &settings.limits;
+    let defaults = Limits::default();
+    Limits {
+        request_line: written.request_line,
+        headers: written.headers,
+        header_bytes: written.header_bytes,
+        head_timeout: written.head_timeout,
+        keepalive_timeout: written.keepalive_timeout,
+        body_read_timeout: written.body_idle_timeout,
+        body_timeout: written.body_timeout.unwrap_or(FOREVER),
+        // Without a minimum rate a byte a day is enough.
+        min_rate: written.min_rate.unwrap_or(0),
+        send_timeout: written.send_timeout,
+        request_body: written.request_body,
+        requests_per_connection: written.requests_per_connection.unwrap_or(u64::MAX),
+        connections: written.connections,
+        connections_per_client: written.connections_per_client.unwrap_or(usize::MAX),
+        h2: H2Limits {
+            enabled: settings.listen.http2,
+            concurrent_streams: written.h2.max_concurrent_streams,
+            pending_resets: usize::try_from(written.h2.max_resets).unwrap_or(usize::MAX),
+            header_list_bytes: written.h2.header_list_bytes,
+            control_frames_per_second: written
+                .h2
+                .max_continuations
+                .saturating_add(written.h2.max_settings)
+                .saturating_add(written.h2.max_pings),
+            ..defaults.h2
+        },
+    }
+}
+
+/// The request path's settings.
+pub(crate) fn options(settings: &Settings) -> Options {
+    let compat = &settings.compat;
+    let is_secure = |id| compat.is_safe(id);
+    let charset = settings.charset.as_deref().map(|c| format!("; charset={c}")).unwrap_or_default();
+    Options {
+        server: match (is_secure(DifferenceId::ServerHeader), settings.server_tokens) {
+            (true, _) => "portcullis".to_owned(),
+            (false, true) => "APISIX/3.18.0".to_owned(),
+            (false, false) => "APISIX".to_owned(),
+        },
+        strips_identity: is_secure(DifferenceId::IdentityHeaders),
+        refuses_ambiguous_paths: is_secure(DifferenceId::AmbiguousPath),
+        real_ip_from: settings.real_ip.from.clone(),
+        real_ip_header: settings.real_ip.header.clone(),
+        trusted_addresses: settings.real_ip.trusted_addresses.clone(),
+        shows_upstream_status: settings.show_upstream_status,
+        default_type: format!("text/plain{charset}"),
+        html_type: format!("text/html{charset}"),
+        replay_max: 64 << 10,
+        pool: PoolLimits {
+            size: usize::try_from(settings.upstream.keepalive).unwrap_or(usize::MAX),
+            idle_timeout: settings.upstream.keepalive_timeout,
+            requests: u64::from(settings.upstream.keepalive_requests),
+            ..PoolLimits::default()
+        },
+        tunnel_idle: Duration::from_secs(3600),
+        limits: limits(settings),
+    }
+}
+
+/// The access log's escaping.
+pub(crate) fn escape(escape: settings::Escape) -> Escape {
+    match escape {
+        settings::Escape::Default => Escape::Default,
+        settings::Escape::Json => Escape::Json,
+        settings::Escape::None => Escape::None,
+    }
+}
