@@ -1,0 +1,71 @@
+use super::KeyType;
+use model::vars::{Lookup as _, Template, Value, VarName};
+use plugin::Ctx;
+use smallvec::SmallVec;
+use std::fmt::{self, Write as _};
+
+/// A key's text; usual ones need no allocation.
+pub(super) type Bytes = SmallVec<[u8; 64]>;
+
+/// What requests are counted by.
+#[derive(Debug)]
+pub(super) enum Key {
+    Constant(String),
+    Variable(VarName),
+    /// Variables in a text; `is_optional` when the rule does not apply without them.
+    Combination { template: Template, is_optional: bool },
+}
+
+impl Key {
+    pub(super) fn compile(key: String, key_type: KeyType) -> Self {
+        match key_type {
+            KeyType::Var => Self::Variable(VarName::parse(&key)),
+            KeyType::VarCombination => Self::Combination { template: Template::compile(&key), is_optional: false },
+            KeyType::Constant => Self::Constant(key),
+        }
+    }
+
+    /// The key of one of several rules.
+    pub(super) fn of_rule(key: &str) -> Self {
+        Self::Combination { template: Template::compile(key), is_optional: true }
+    }
+
+    /// The key of a request. Without a value it is the client's address, or nothing where the rule does not apply then.
+    pub(super) fn resolve(&self, cx: &Ctx) -> Option<Bytes> {
+        match self {
+            Self::Constant(text) => Some(Bytes::from_slice(text.as_bytes())),
+            Self::Variable(VarName::RemoteAddr) => Some(address(cx)),
+            Self::Variable(name) => Some(match cx.var(name) {
+                Value::Absent => address(cx),
+                Value::Str(text) => Bytes::from_slice(&text),
+                value => {
+                    let mut text = Vec::new();
+                    value.write_to(&mut text);
+                    text.into()
+                }
+            }),
+            Self::Combination { template, is_optional } => {
+                let mut text = Vec::with_capacity(64);
+                match template.render(cx, &mut text) {
+                    0 if *is_optional => None,
+                    0 => Some(address(cx)),
+                    _ => Some(text.into()),
+                }
+            }
+        }
+    }
+}
+
+fn address(cx: &Ctx) -> Bytes {
+    struct Text(Bytes);
+    impl fmt::Write for Text {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.extend_from_slice(text.as_bytes());
+            Ok(())
+        }
+    }
+    let mut text = Text(Bytes::new());
+    // Writing to memory cannot fail.
+    let _ = write!(text, "{}", cx.client);
+    text.0
+}
