@@ -72,8 +72,8 @@ impl CredentialArg {
         }
         cx.request.query = self.strip(query);
         cx.request.target = self.strip_target(&cx.request.target);
-        let target = cx.upstream.target.take();
-        cx.upstream.target = Some(target.map_or_else(|| cx.request.target.clone(), |target| self.strip_target(&target)));
+        let rewritten = cx.upstream.target.as_ref().map(|target| self.strip_target(target));
+        cx.upstream.target = Some(rewritten.unwrap_or_else(|| cx.request.target.clone()));
     }
 
     fn strip_target(&self, target: &[u8]) -> Vec<u8> {

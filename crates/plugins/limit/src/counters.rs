@@ -154,7 +154,9 @@ impl Shard {
         for _ in 0..steps {
             match self.counters.get_index(self.swept) {
                 None => self.swept = 0,
-                Some((_, counter)) if counter.until <= now => drop(self.counters.swap_remove_index(self.swept)),
+                Some((_, counter)) if counter.until <= now => {
+                    self.counters.swap_remove_index(self.swept);
+                }
                 Some(_) => self.swept += 1,
             }
         }

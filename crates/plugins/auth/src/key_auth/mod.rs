@@ -76,7 +76,8 @@ impl AuthPlugin for KeyAuth {
     fn credential(credential: Credential) -> Result<(IndexKey, ()), BuildError> {
         let key = credential.key.expose().as_bytes();
         if key.is_empty() {
-            return Err("the key is empty: every client that sends the header without a value would have it".to_owned().into());
+            let reason = "the key is empty: every client that sends the header without a value would have it";
+            return Err(BuildError(reason.to_owned()));
         }
         Ok((IndexKey(key.to_vec()), ()))
     }

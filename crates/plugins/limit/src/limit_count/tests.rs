@@ -53,8 +53,8 @@ fn responses_show_the_quota_in_order() {
 
 #[test]
 fn metadata_names_the_headers_also_with_a_prefix() {
-    let metadata = json!({ "limit_header": "X-AI-RateLimit-Limit", "remaining_header": "Left", "reset_header": "Reset" });
-    let metadata: headers::Metadata = serde_json::from_value(metadata).unwrap();
+    let names = json!({ "limit_header": "X-AI-RateLimit-Limit", "remaining_header": "Left", "reset_header": "Reset" });
+    let metadata: headers::Metadata = serde_json::from_value(names).unwrap();
     let world = World::default().with_metadata("limit-count", Arc::new(metadata));
     let rules = json!({ "rules": [{ "count": 5, "time_window": 9, "key": "$remote_addr" }] });
     let plugin = build(&world, "/routes/1", rules).unwrap();
@@ -74,9 +74,9 @@ fn requests_are_counted_by_their_key() {
     for (desc, config, one, other, is_shared) in [
         ("variable", json!({ "key": "http_x" }), ("X", "a"), ("X", "b"), false),
         ("no value: the address", json!({ "key": "http_x" }), ("Y", "a"), ("Y", "b"), true),
-        ("combination", json!({ "key": "$http_x $http_y", "key_type": "var_combination" }), ("X", "a"), ("Y", "a"), false),
+        ("two", json!({ "key": "$http_x $http_y", "key_type": "var_combination" }), ("X", "a"), ("Y", "a"), false),
         ("constant", json!({ "key": "http_x", "key_type": "constant" }), ("X", "a"), ("X", "b"), true),
-        ("combination without variables", json!({ "key": "x", "key_type": "var_combination" }), ("X", "a"), ("X", "b"), true),
+        ("no variable", json!({ "key": "x", "key_type": "var_combination" }), ("X", "a"), ("X", "b"), true),
     ] {
         let world = World::default();
         let mut config = config;
@@ -131,7 +131,9 @@ fn amounts_come_from_variables() {
         ("not a number", "$http_x", &[("X", "nan")], &[500]),
         ("infinite", "$http_x", &[("X", "1e999")], &[500]),
     ] {
-        let config = |allow| json!({ "count": count, "time_window": 60, "rejected_msg": desc, "allow_degradation": allow });
+        let config = |degrades| {
+            json!({ "count": count, "time_window": 60, "rejected_msg": desc, "allow_degradation": degrades })
+        };
         let plugin = build(&world, "/routes/1", config(false)).unwrap();
         assert_eq!(statuses(&world, &plugin, fields, expected.len()), expected, "{desc}");
         if expected == [500] {
