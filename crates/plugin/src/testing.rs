@@ -1,6 +1,7 @@
 //! A context for the tests of plugins: a request without a connection, and a directory to put consumers into.
 
 use crate::{Clock, Consumer, CredentialIndex, Ctx, Directory, Outcome, PublicApi, Request, RequestBody, Shared, Step};
+use parking_lot::Mutex;
 use std::{
     any::Any,
     net::{Ipv4Addr, SocketAddr},
@@ -13,8 +14,8 @@ use std::{
     time::Duration,
 };
 use wire::{
-    BodyError, BodyLength, BodySource, ClientAddr, Downstream, Fields, Frame, Method, PeerAddr, ResponseHead, SendError,
-    Version, downstream::Tunnel, path,
+    BodyError, BodyLength, BodySource, ClientAddr, Downstream, Fields, Frame, Method, PeerAddr, ResponseHead,
+    SendError, Version, downstream::Tunnel, path,
 };
 
 /// The context of a request from 127.0.0.1 that nobody knows.
@@ -48,8 +49,21 @@ pub struct World {
     pub shared: Arc<Shared>,
     /// The client's address.
     pub client: SocketAddr,
+    /// What clients were sent, all requests together.
+    pub sent: Arc<Mutex<Sent>>,
     micros: Arc<AtomicU64>,
     known: Known,
+}
+
+/// What a client was sent.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Heads, also interim ones.
+    pub heads: Vec<ResponseHead>,
+    /// Frames of bodies.
+    pub frames: Vec<Frame>,
+    /// How many exchanges were reset.
+    pub aborted: usize,
 }
 
 #[derive(Clone, Default)]
@@ -66,6 +80,7 @@ impl Default for World {
         Self {
             shared: Arc::new(Shared::with_clock(Clock::Fake(micros.clone()))),
             client: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)),
+            sent: Arc::default(),
             micros,
             known: Known::default(),
         }
@@ -106,7 +121,7 @@ impl World {
     pub fn ctx(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Ctx {
         let fields: Fields = fields.iter().copied().collect();
         let (raw_path, query) = path::split_query(target.as_bytes());
-        let silent = Rc::new(Silent);
+        let client = Rc::new(Client(self.sent.clone()));
         let request = Request {
             method: Method::from_bytes(method.as_bytes()).expect("a method"),
             target: target.as_bytes().to_vec(),
@@ -117,11 +132,11 @@ impl World {
             query: query.map(<[u8]>::to_vec),
             fields,
             scheme: "http",
-            body: RequestBody::new(silent.clone()),
+            body: RequestBody::new(client.clone()),
         };
         let (peer, local) = (PeerAddr::new(self.client), SocketAddr::from((Ipv4Addr::LOCALHOST, 9080)));
         let directory = Rc::new(self.known.clone());
-        Ctx::new(request, peer, local, ClientAddr(self.client), directory, silent, self.shared.clone())
+        Ctx::new(request, peer, local, ClientAddr(self.client), directory, client, self.shared.clone())
     }
 }
 
@@ -150,10 +165,10 @@ impl Directory for Known {
     }
 }
 
-/// A client that sends no body and takes everything.
-struct Silent;
+/// A client that sends no body and keeps what it is sent.
+struct Client(Arc<Mutex<Sent>>);
 
-impl BodySource for Silent {
+impl BodySource for Client {
     fn poll_frame(&self, _cx: &mut Context<'_>) -> Poll<Result<Frame, BodyError>> {
         Poll::Ready(Ok(Frame::End))
     }
@@ -165,12 +180,18 @@ impl BodySource for Silent {
     fn limit(&self, _max: u64) {}
 }
 
-impl Downstream for Silent {
-    fn send_interim(&self, _head: &ResponseHead) {}
+impl Downstream for Client {
+    fn send_interim(&self, head: &ResponseHead) {
+        self.0.lock().heads.push(head.clone());
+    }
 
-    fn send_head(&self, _head: &ResponseHead, _body: BodyLength) {}
+    fn send_head(&self, head: &ResponseHead, _body: BodyLength) {
+        self.0.lock().heads.push(head.clone());
+    }
 
-    fn send_frame(&self, _frame: Frame) {}
+    fn send_frame(&self, frame: Frame) {
+        self.0.lock().frames.push(frame);
+    }
 
     fn poll_ready(&self, _cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         Poll::Ready(Ok(()))
@@ -184,7 +205,9 @@ impl Downstream for Silent {
         Poll::Pending
     }
 
-    fn abort(&self) {}
+    fn abort(&self) {
+        self.0.lock().aborted += 1;
+    }
 
     fn bytes_sent(&self) -> (u64, u64) {
         (0, 0)

@@ -104,7 +104,9 @@ fn request<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
         VarName::Https => Value::text(if request.scheme == "https" { "on" } else { "" }),
         VarName::ServerProtocol => Value::text(request.version.as_str()),
         VarName::Args => request.query.as_deref().into(),
-        VarName::IsArgs => Value::text(if request.query.as_ref().is_some_and(|query| !query.is_empty()) { "?" } else { "" }),
+        VarName::IsArgs => {
+            Value::text(if request.query.as_ref().is_some_and(|query| !query.is_empty()) { "?" } else { "" })
+        }
         VarName::Http(header) => match field(&request.fields, header) {
             Value::Absent if header == "host" && !request.authority.is_empty() => Value::bytes(&request.authority),
             value => value,
@@ -261,7 +263,10 @@ fn field<'a>(fields: &'a Fields, name: &str) -> Value<'a> {
 }
 
 fn media_type_starts(fields: &Fields, with: &[u8]) -> bool {
-    fields.get("content-type").and_then(|value| value.get(..with.len())).is_some_and(|start| start.eq_ignore_ascii_case(with))
+    fields
+        .get("content-type")
+        .and_then(|value| value.get(..with.len()))
+        .is_some_and(|start| start.eq_ignore_ascii_case(with))
 }
 
 fn is_form(fields: &Fields) -> bool {
