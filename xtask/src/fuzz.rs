@@ -1,0 +1,71 @@
+//! Builds and runs the fuzz targets, each for a short while.
+
+use crate::{
+    command::{cargo, root, run as run_command},
+    metadata::{self, PLATFORM, packages, text},
+};
+use anyhow::Result;
+use serde_json::Value;
+use std::{fs, path::Path, process::Command};
+
+/// How long each target runs.
+const SECONDS: u32 = 15;
+
+/// Coverage for libFuzzer, as a stable compiler offers it.
+const RUSTFLAGS: &[&str] = &[
+    "--cfg fuzzing",
+    "-Cpasses=sancov-module",
+    "-Ccodegen-units=1",
+    "-Cdebug-assertions",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+];
+
+pub(crate) fn run() -> Result<()> {
+    let manifest = root().join("fuzz/Cargo.toml");
+    if !manifest.is_file() {
+        eprintln!("there are no fuzz targets");
+        return Ok(());
+    }
+    let target_dir = metadata::target_dir()?.join("fuzz");
+    run_command(
+        cargo(["build", "--release", "--target", PLATFORM, "--bins", "--manifest-path", "fuzz/Cargo.toml"])
+            .arg("--target-dir")
+            .arg(&target_dir)
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env("RUSTFLAGS", RUSTFLAGS.join(" ")),
+    )?;
+    for name in targets(&metadata::of_manifest(&manifest)?) {
+        run_target(&name, &target_dir)?;
+    }
+    Ok(())
+}
+
+/// The binaries of the package.
+fn targets(metadata: &Value) -> Vec<String> {
+    packages(metadata)
+        .flat_map(|package| package["targets"].as_array().into_iter().flatten())
+        .filter(|target| target["kind"][0] == "bin")
+        .map(|target| text(target, "name").to_owned())
+        .collect()
+}
+
+/// New inputs go to the folder for builds; those worth keeping are copied to `fuzz/corpus` by hand.
+fn run_target(name: &str, target_dir: &Path) -> Result<()> {
+    let (found, kept) = (target_dir.join("corpus").join(name), root().join("fuzz/corpus").join(name));
+    let artifacts = target_dir.join("artifacts");
+    fs::create_dir_all(&found)?;
+    fs::create_dir_all(&artifacts)?;
+    let mut command = Command::new(target_dir.join(PLATFORM).join("release").join(name));
+    command
+        .arg(format!("-max_total_time={SECONDS}"))
+        .arg(format!("-artifact_prefix={}/{name}-", artifacts.display()))
+        .arg("-verbosity=0")
+        .arg(&found);
+    if kept.is_dir() {
+        command.arg(&kept);
+    }
+    run_command(&mut command)
+}
