@@ -42,8 +42,11 @@ impl Client {
     /// Receives a response: status and body.
     pub(super) fn receive(&mut self) -> Result<(u16, String)> {
         let first = self.line()?;
-        let status: u16 =
-            first.split(' ').nth(1).and_then(|code| code.parse().ok()).with_context(|| format!("bad status line {first:?}"))?;
+        let status: u16 = first
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .with_context(|| format!("bad status line {first:?}"))?;
         let mut length = 0;
         let mut is_chunked = false;
         loop {

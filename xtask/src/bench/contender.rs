@@ -20,6 +20,9 @@ const GATEWAY_CORE: &str = "0";
 /// The core of load, upstream and this program.
 pub(super) const LOAD_CORE: &str = "1";
 
+/// Open files of this process and of each server; idle-memory needs most of them.
+pub(super) const OPEN_FILES: usize = 20_000;
+
 /// How long a server may take to accept connections.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -158,7 +161,7 @@ fn nginx(name: &str, core: &str, dir: &Path, ports: (u16, u16), http: &str) -> R
         .map(|kind| format!("  {kind}_temp_path {}/{kind};\n", dir.display()))
         .collect();
     let config = format!(
-        "{user}worker_processes 1;\nworker_rlimit_nofile 20000;\ndaemon off;\npid {dir}/nginx.pid;\nerror_log stderr error;\n\
+        "{user}worker_processes 1;\nworker_rlimit_nofile {OPEN_FILES};\ndaemon off;\npid {dir}/nginx.pid;\nerror_log stderr error;\n\
          events {{ worker_connections 18000; }}\nhttp {{\n{temp}  access_log off;\n  keepalive_requests 100000000;\n  \
          keepalive_timeout 600s;\n{http}}}\n",
         user = nginx_user(),
@@ -207,7 +210,7 @@ pub(super) fn haproxy(scratch: &Scratch, upstream: u16) -> Result<Server> {
     let ports = free_ports()?;
     let dir = scratch.dir("haproxy")?;
     let config = format!(
-        "global\n  nbthread 1\n  maxconn 9000\ndefaults\n  mode http\n  timeout connect 5s\n  \
+        "global\n  nbthread 1\n  no strict-limits\n  maxconn 12000\ndefaults\n  mode http\n  timeout connect 5s\n  \
          timeout client 600s\n  timeout server 600s\n  timeout http-keep-alive 600s\n  http-reuse always\n\
          frontend front\n  bind 127.0.0.1:{}\n  bind 127.0.0.1:{} proto h2\n  \
          http-request return status 401 if {{ path /refused }}\n  default_backend back\n\

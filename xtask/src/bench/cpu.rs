@@ -22,7 +22,8 @@ pub(super) fn micros(pid: u32) -> Result<u64> {
 pub(super) fn resident(pid: u32) -> Result<u64> {
     let mut sum = 0;
     for pid in family(pid)? {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid} is gone"))?;
+        let status =
+            fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid} is gone"))?;
         let kib: u64 = status
             .lines()
             .find_map(|line| line.strip_prefix("VmRSS:"))

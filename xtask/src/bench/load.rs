@@ -75,7 +75,9 @@ fn wrk_requests(text: &str, expects: Expects) -> Result<u64> {
 
 fn h2load_requests(text: &str) -> Result<u64> {
     let line = |start: &str| {
-        text.lines().find_map(|line| line.strip_prefix(start)).with_context(|| format!("h2load printed no line {start:?}"))
+        text.lines()
+            .find_map(|line| line.strip_prefix(start))
+            .with_context(|| format!("h2load printed no line {start:?}"))
     };
     let count = |line: &str, what: &str| {
         line.split(',')

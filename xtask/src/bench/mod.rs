@@ -9,14 +9,17 @@ mod load;
 mod report;
 mod scenarios;
 
+use crate::{
+    command::{cargo, root, write},
+    debian, metadata,
+};
 use anyhow::{Context, Result, bail, ensure};
 use contender::Scratch;
 use report::Report;
 use scenarios::Bench;
 use std::{
-    fs,
     io::Write,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -71,9 +74,10 @@ impl Options {
 /// Runs the benchmarks.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let options = Options::read(args)?;
-    check_programs()?;
-    let root = root()?;
-    let portcullis = build(&root);
+    debian::ensure_installed(&PROGRAMS)?;
+    let cores = std::thread::available_parallelism()?.get();
+    ensure!(cores >= 2, "two cores are needed: one for the gateway, one for load and upstream");
+    let portcullis = build();
     if let Err(why) = &portcullis {
         note(why);
     }
@@ -86,9 +90,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let text = report.markdown(options.rounds, options.seconds, options.routes);
     std::io::stdout().write_all(text.as_bytes())?;
     if options.is_whole() {
-        let path = root.join("docs/performance.md");
-        fs::create_dir_all(root.join("docs"))?;
-        fs::write(&path, text)?;
+        let path = root().join("docs/performance.md");
+        write(&path, &text)?;
         note(&format!("written to {}", path.display()));
     } else {
         note("docs/performance.md is written by whole runs of at least 5 rounds only");
@@ -101,34 +104,16 @@ fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "bench: {text}");
 }
 
-fn root() -> Result<PathBuf> {
-    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").context("start it as `cargo xtask bench`")?;
-    Ok(Path::new(&manifest).parent().context("xtask is not in a workspace")?.to_owned())
-}
-
-fn check_programs() -> Result<()> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = |program: &str| std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
-    let mut missing: Vec<&str> = PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
-    missing.dedup();
-    ensure!(missing.is_empty(), "programs are missing: apt-get install {}", missing.join(" "));
-    let cores = std::thread::available_parallelism()?.get();
-    ensure!(cores >= 2, "two cores are needed: one for the gateway, one for load and upstream");
-    Ok(())
-}
-
 /// Builds the release binary; the error says why there is none.
-fn build(root: &Path) -> Result<PathBuf, String> {
+fn build() -> Result<PathBuf, String> {
     note("cargo build --release -p portcullis");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["build", "--release", "--quiet", "-p", "portcullis"])
-        .current_dir(root)
+    let output = cargo(["build", "--release", "--quiet", "-p", "portcullis"])
         .stdin(Stdio::null())
         .output()
         .map_err(|error| format!("cannot start cargo: {error}"))?;
     if output.status.success() {
-        return Ok(scenarios::binary(root));
+        let target = metadata::target_dir().map_err(|error| format!("{error:#}"))?;
+        return Ok(target.join("release/portcullis"));
     }
     let text = String::from_utf8_lossy(&output.stderr);
     let first = text.lines().find(|line| line.starts_with("error")).unwrap_or("no error was printed");
@@ -142,5 +127,5 @@ fn prepare_process() {
         let _ = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
     };
     quiet("taskset", &["-apc", contender::LOAD_CORE, &pid]);
-    quiet("prlimit", &["--pid", &pid, "--nofile=20000:20000"]);
+    quiet("prlimit", &["--pid", &pid, &format!("--nofile={}:", contender::OPEN_FILES)]);
 }

@@ -102,7 +102,11 @@ impl Row {
             None => ("–".to_owned(), "invalid"),
             Some(ratio) => (format!("{ratio:.2}"), verdict(ratio <= self.target)),
         };
-        let _ = writeln!(out, "| {} | {nginx} | {haproxy} | {own} | {ratio} | ≤ {:.2} | {verdict} |", self.name, self.target);
+        let _ = writeln!(
+            out,
+            "| {} | {nginx} | {haproxy} | {own} | {ratio} | ≤ {:.2} | {verdict} |",
+            self.name, self.target
+        );
     }
 }
 

@@ -8,10 +8,10 @@ use super::{
     load::{Expects, Load},
     report::{Figure, Report, Row, Single, Target},
 };
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
@@ -34,7 +34,7 @@ pub(super) const NAMES: [&str; 13] = [
 ];
 
 const KEY_HEADER: &str = "apikey: bench-consumer-key";
-const IDLE_CONNECTIONS: usize = 5_000;
+const IDLE_CONNECTIONS: usize = 10_000;
 const CHANGES: usize = 21;
 
 /// What all scenarios need.
@@ -93,12 +93,14 @@ impl Bench<'_> {
             admin.put("routes/1", &route("/*", port, ""))?;
             admin.put("consumers", r#"{"username":"bench","plugins":{"key-auth":{"key":"bench-consumer-key"}}}"#)?;
             let limited = r#","plugins":{"key-auth":{},"limit-count":{"count":1000000000000,"time_window":86400,"key":"remote_addr","policy":"local"},"prometheus":{}}"#;
-            admin.put("routes/2", &route("/protected/*", port, limited)).map_err(|error| {
-                // A plugin that is not there yet only costs the scenarios that need it.
-                super::note(&format!("portcullis: {error:#}"));
-                error
-            })
-            .or(Ok::<(), anyhow::Error>(()))?;
+            admin
+                .put("routes/2", &route("/protected/*", port, limited))
+                .map_err(|error| {
+                    // A plugin that is not there yet only costs the scenarios that need it.
+                    super::note(&format!("portcullis: {error:#}"));
+                    error
+                })
+                .or(Ok::<(), anyhow::Error>(()))?;
             admin.put("routes/3", &route("/refused", port, r#","plugins":{"key-auth":{}}"#))?;
             server.wait_for("/1k", None, 200)
         };
@@ -172,6 +174,11 @@ impl Bench<'_> {
     fn warm_up(&self, server: &Server, path: &str, leg: &Leg<'_>) -> Result<()> {
         if path != "/post" {
             let header = matches!(leg.load, Load::Wrk { header: Some(_), .. }).then_some(KEY_HEADER);
+            if path != leg.bare_path {
+                // Otherwise bare proxying would be measured in place of protection.
+                let got = Client::connect(server.port)?.get(path, None)?;
+                ensure!(got == 401, "{path} is not protected: status {got} without a key");
+            }
             let got = Client::connect(server.port)?.get(path, header)?;
             if got != leg.status {
                 bail!("status {got} instead of {}", leg.status);
@@ -238,7 +245,7 @@ impl Bench<'_> {
         let measure = |server: Figure<Server>| server.and_then(|server| text(idle_bytes(&server)));
         report.single(Single {
             name: "idle-memory",
-            what: "resident memory of an idle keep-alive connection after one request, 5,000 open",
+            what: "resident memory of an idle keep-alive connection after one request, 10,000 open",
             unit: "KiB",
             nginx: Some(measure(self.nginx())),
             haproxy: Some(measure(self.haproxy())),
@@ -249,14 +256,24 @@ impl Bench<'_> {
 
     /// `routes-100k`, `change-100k`, `route-bytes`, `start-100k`: one gateway with many routes.
     fn many_routes(&self, report: &mut Report) {
-        let wanted: Vec<&str> =
-            ["routes-100k", "change-100k", "route-bytes", "start-100k"].into_iter().filter(|name| self.wants(name)).collect();
+        let wanted: Vec<&str> = ["routes-100k", "change-100k", "route-bytes", "start-100k"]
+            .into_iter()
+            .filter(|name| self.wants(name))
+            .collect();
         if wanted.is_empty() {
             return;
         }
         let count = self.options.routes;
         super::note(&format!("loading {count} routes"));
-        let own = |name, what, unit, portcullis, target| Single { name, what, unit, nginx: None, haproxy: None, portcullis, target };
+        let own = |name, what, unit, portcullis, target| Single {
+            name,
+            what,
+            unit,
+            nginx: None,
+            haproxy: None,
+            portcullis,
+            target,
+        };
         let loaded = self.load_routes(count);
         let (server, load) = match loaded {
             Ok((server, load)) => (Ok(server), Ok(load)),
@@ -276,7 +293,7 @@ impl Bench<'_> {
         if self.wants("change-100k") {
             super::note("change-100k");
             let changed = server.as_ref().map_err(String::clone).and_then(|server| text(self.change(server, count)));
-            let what = "a changed route among all: PUT sent to changed answer";
+            let what = "a changed route among all: answer of the PUT to changed answer of the route";
             report.single(own("change-100k", what, "ms", changed, Some(Target::Below(10.0))));
         }
         if self.wants("route-bytes") {
@@ -333,8 +350,15 @@ impl Bench<'_> {
             Ok(server)
         });
         let figures = self.measure(&[(single.as_ref(), &path), (many, &path)], &leg);
-        let [single, many] = <[_; 2]>::try_from(figures).unwrap_or_else(|_| [const { Err(String::new()) }; 2]);
-        Row { name: leg.name, nginx: None, haproxy: None, portcullis: many, single_route: Some(single), target: leg.target }
+        let [single, many] = <[_; 2]>::try_from(figures).unwrap_or([const { Err(String::new()) }; 2]);
+        Row {
+            name: leg.name,
+            nginx: None,
+            haproxy: None,
+            portcullis: many,
+            single_route: Some(single),
+            target: leg.target,
+        }
     }
 
     fn start_with_routes(&self, count: usize) -> Figure<f64> {
@@ -357,8 +381,10 @@ impl Bench<'_> {
             if before != 404 {
                 bail!("{path} is answered with {before} before there is such a route");
             }
-            let sent = Instant::now();
             writer.send(&put)?;
+            let (status, body) = writer.receive()?;
+            ensure!(status == 200, "PUT of a changed route: {status} {}", body.trim());
+            let answered = Instant::now();
             loop {
                 match reader.get(&path, None) {
                     Ok(200) => break,
@@ -366,15 +392,11 @@ impl Bench<'_> {
                     Ok(status) => bail!("status {status} while a route changed"),
                     Err(error) => return Err(error.context("while a route changed")),
                 }
-                if sent.elapsed() > Duration::from_secs(10) {
+                if answered.elapsed() > Duration::from_secs(10) {
                     bail!("the change is not on the wire after 10 s");
                 }
             }
-            times.push(sent.elapsed().as_secs_f64() * 1e3);
-            let (status, body) = writer.receive()?;
-            if status != 200 {
-                bail!("PUT of a changed route: {status} {}", body.trim());
-            }
+            times.push(answered.elapsed().as_secs_f64() * 1e3);
             thread::sleep(Duration::from_millis(50));
         }
         Ok(median(times))
@@ -450,10 +472,4 @@ fn text<T>(result: Result<T>) -> Figure<T> {
 /// Whether a name is that of a scenario.
 pub(super) fn check(name: &str) -> Result<()> {
     if NAMES.contains(&name) { Ok(()) } else { Err(anyhow!("no scenario {name:?}; there are {}", NAMES.join(", "))) }
-}
-
-/// Where the release binary is.
-pub(super) fn binary(root: &Path) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
-    target.join("release/portcullis")
 }
