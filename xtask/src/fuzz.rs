@@ -4,12 +4,12 @@ use crate::{
     command::{cargo, root, run as run_command},
     metadata::{self, PLATFORM, packages, text},
 };
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::{fs, path::Path, process::Command};
 
-/// How long each target runs.
-const SECONDS: u32 = 15;
+/// How long each target runs as one of the tests.
+pub(crate) const SECONDS: u32 = 15;
 
 /// Coverage for libFuzzer, as a stable compiler offers it.
 const RUSTFLAGS: &[&str] = &[
@@ -23,7 +23,16 @@ const RUSTFLAGS: &[&str] = &[
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
 
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    match args {
+        [] => run_for(SECONDS),
+        [seconds] => run_for(seconds.parse().context("usage: cargo xtask fuzz [SECONDS]")?),
+        _ => bail!("usage: cargo xtask fuzz [SECONDS]"),
+    }
+}
+
+/// Every target, one after the other.
+pub(crate) fn run_for(seconds: u32) -> Result<()> {
     let manifest = root().join("fuzz/Cargo.toml");
     if !manifest.is_file() {
         eprintln!("there are no fuzz targets");
@@ -38,7 +47,7 @@ pub(crate) fn run() -> Result<()> {
             .env("RUSTFLAGS", RUSTFLAGS.join(" ")),
     )?;
     for name in targets(&metadata::of_manifest(&manifest)?) {
-        run_target(&name, &target_dir)?;
+        run_target(&name, &target_dir, seconds)?;
     }
     Ok(())
 }
@@ -53,14 +62,14 @@ fn targets(metadata: &Value) -> Vec<String> {
 }
 
 /// New inputs go to the folder for builds; those worth keeping are copied to `fuzz/corpus` by hand.
-fn run_target(name: &str, target_dir: &Path) -> Result<()> {
+fn run_target(name: &str, target_dir: &Path, seconds: u32) -> Result<()> {
     let (found, kept) = (target_dir.join("corpus").join(name), root().join("fuzz/corpus").join(name));
     let artifacts = target_dir.join("artifacts");
     fs::create_dir_all(&found)?;
     fs::create_dir_all(&artifacts)?;
     let mut command = Command::new(target_dir.join(PLATFORM).join("release").join(name));
     command
-        .arg(format!("-max_total_time={SECONDS}"))
+        .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/{name}-", artifacts.display()))
         .arg("-verbosity=0")
         .arg(&found);

@@ -22,6 +22,7 @@ usage: cargo xtask COMMAND
 
   check [--only NAME,...]           fmt, clippy, test, docs, dependencies, licences, tidy
   test [--no-fuzz] [ARGUMENT...]    every test; arguments go to `cargo test`
+  fuzz [SECONDS]                    each fuzz target, for so long
   bench [ARGUMENT...]               speed, beside other proxies
   docs [--check]                    write docs/plugins and docs/differences.md, or fail if they are out of date
   new-plugin NAME [--family FAMILY] [--priority NUMBER]
@@ -43,6 +44,7 @@ fn run(args: &[String]) -> Result<()> {
     match command {
         "check" => check::run(args),
         "test" => test::run(args),
+        "fuzz" => fuzz::run(args),
         "bench" => bench::run(args),
         "docs" => docs::run(args),
         "new-plugin" => new_plugin::run(args),

@@ -12,5 +12,5 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     run_command(&mut cargo(["build", "--package", "portcullis", "--locked"]))?;
     let rest = args.iter().filter(|arg| *arg != "--no-fuzz");
     run_command(cargo(["test", "--workspace", "--locked"]).args(rest))?;
-    if args.iter().any(|arg| arg == "--no-fuzz") { Ok(()) } else { fuzz::run() }
+    if args.iter().any(|arg| arg == "--no-fuzz") { Ok(()) } else { fuzz::run_for(fuzz::SECONDS) }
 }
