@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::{fs, path::Path, process::Command};
 
 /// How long each target runs as one of the tests.
-pub(crate) const SECONDS: u32 = 15;
+pub(crate) const SECONDS: u32 = 20;
 
 /// Coverage for libFuzzer, as a stable compiler offers it.
 const RUSTFLAGS: &[&str] = &[
