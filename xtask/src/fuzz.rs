@@ -40,7 +40,7 @@ pub(crate) fn run_for(seconds: u32) -> Result<()> {
     }
     let target_dir = metadata::target_dir()?.join("fuzz");
     run_command(
-        cargo(["build", "--release", "--target", PLATFORM, "--bins", "--manifest-path", "fuzz/Cargo.toml"])
+        cargo(["build", "--locked", "--release", "--target", PLATFORM, "--bins", "--manifest-path", "fuzz/Cargo.toml"])
             .arg("--target-dir")
             .arg(&target_dir)
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
