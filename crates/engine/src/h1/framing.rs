@@ -24,7 +24,10 @@ impl Framing {
     }
 
     /// The framing of a request: its status and reason when it is ambiguous.
-    pub(crate) fn of_request(fields: &Fields, version: Version) -> Result<Self, (u16, &'static str)> {
+    ///
+    /// # Errors
+    /// For lengths that two parsers could read differently.
+    pub fn of_request(fields: &Fields, version: Version) -> Result<Self, (u16, &'static str)> {
         match lengths(fields, version)? {
             (true, _) => Ok(Self::Chunked),
             (false, Some(n)) => Ok(Self::Length(n)),
@@ -33,7 +36,10 @@ impl Framing {
     }
 
     /// The framing of a final response to a request with this method.
-    pub(crate) fn of_response(
+    ///
+    /// # Errors
+    /// For lengths that two parsers could read differently.
+    pub fn of_response(
         fields: &Fields,
         version: Version,
         status: u16,
