@@ -121,6 +121,9 @@ pub struct Built {
     pub hooks: Hooks,
 }
 
+/// What a defect is called: a configuration that the schema allows and the plugin's type cannot hold.
+pub const MISFIT: &str = "the configuration does not fit the plugin's type";
+
 type Credential = (IndexKey, Arc<dyn Any + Send + Sync>);
 
 /// A plugin with its type erased: all that the rest of the gateway sees of it.
@@ -176,5 +179,5 @@ pub fn describe_auth<P: AuthPlugin>() -> Description {
 }
 
 fn read<T: DeserializeOwned>(value: &Value) -> Result<T, BuildError> {
-    T::deserialize(value).map_err(|error| BuildError(error.to_string()))
+    T::deserialize(value).map_err(|error| BuildError(format!("{MISFIT}: {error}")))
 }

@@ -19,7 +19,7 @@ pub use clock::Clock;
 pub use consumer::{Consumer, CredentialIndex, Directory};
 pub use ctx::{Ctx, ResponseFacts, RouteFacts, SlotId, Timings};
 pub use description::{
-    AuthPlugin, Built, Description, ExportEnv, IndexKey, Plugin, PluginClass, Posture, PublicApi, RunPolicy, Spec, describe,
+    AuthPlugin, Built, MISFIT, Description, ExportEnv, IndexKey, Plugin, PluginClass, Posture, PublicApi, RunPolicy, Spec, describe,
     describe_auth,
 };
 pub use env::{BuildEnv, BuildError, Shared};

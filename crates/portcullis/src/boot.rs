@@ -50,6 +50,9 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     let settings = read_settings(run.config.as_deref())?;
     let sink = Sink::start(&settings.error_log)?;
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
     std::fs::create_dir_all(&settings.data_dir)
         .with_context(|| format!("cannot create the data folder {}", settings.data_dir.display()))?;
     let background = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("background").build()?;

@@ -115,12 +115,12 @@ fn what_is_not_honoured_is_said() {
         ("apisix: {ssl: {listen: [{port: 9443}]}}", &[][..]),
         (
             "apisix: {ssl: {listen: [{port: 8443}]}}",
-            &[("apisix.ssl.listen", Severity::Refuse)],
+            &[("apisix.ssl.listen", Severity::Ignored)],
         ),
         ("apisix: {proxy_mode: http}", &[]),
         (
             "apisix: {proxy_mode: stream}",
-            &[("apisix.proxy_mode", Severity::Refuse)],
+            &[("apisix.proxy_mode", Severity::Ignored)],
         ),
         (
             "apisix: {proxy_protocol: {listen_http_port: 1}}",

@@ -34,8 +34,8 @@ const fn refused(path: &'static str, default: &'static str, why: &'static str) -
 const NGINX_ONLY: &str = "has a meaning inside nginx only";
 const NO_SNIPPETS: &str =
     "nginx configuration cannot be honoured outside of nginx; what it protects would be gone";
-const NO_TLS: &str = "TLS settings of listeners are not supported yet";
-const NO_STREAM: &str = "stream proxying is not supported yet";
+const NO_TLS: &str = "TLS is not supported yet: nothing listens there";
+const NO_STREAM: &str = "stream proxying is not supported yet: nothing listens there";
 
 /// Every key of APISIX's `config.yaml` that is not honoured.
 pub(super) static UNHONOURED: &[Unhonoured] = &[
@@ -70,8 +70,8 @@ pub(super) static UNHONOURED: &[Unhonoured] = &[
         "\"radixtree_sni\"",
         "there is one way to match server names",
     ),
-    refused("apisix.proxy_mode", "\"http\"", NO_STREAM),
-    refused("apisix.stream_proxy", "", NO_STREAM),
+    ignored("apisix.proxy_mode", "\"http\"", NO_STREAM),
+    ignored("apisix.stream_proxy", "", NO_STREAM),
     refused(
         "apisix.proxy_protocol",
         "",
@@ -82,18 +82,18 @@ pub(super) static UNHONOURED: &[Unhonoured] = &[
         "true",
         "search domains are always used",
     ),
-    refused(
+    ignored(
         "apisix.ssl.listen",
         r#"[{"port":9443,"enable_http3":false}]"#,
         NO_TLS,
     ),
-    refused("apisix.ssl.ssl_protocols", "\"TLSv1.2 TLSv1.3\"", NO_TLS),
-    refused(
+    ignored("apisix.ssl.ssl_protocols", "\"TLSv1.2 TLSv1.3\"", NO_TLS),
+    ignored(
         "apisix.ssl.ssl_ciphers",
         "\"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384\"",
         NO_TLS,
     ),
-    refused("apisix.ssl.ssl_trusted_certificate", "\"system\"", NO_TLS),
+    ignored("apisix.ssl.ssl_trusted_certificate", "\"system\"", NO_TLS),
     ignored("apisix.ssl.ssl_session_tickets", "false", NO_TLS),
     ignored("apisix.ssl.fallback_sni", "", NO_TLS),
     ignored(
@@ -132,7 +132,7 @@ pub(super) static UNHONOURED: &[Unhonoured] = &[
     ),
     ignored("nginx_config.envs", "", "the environment is not filtered"),
     ignored("nginx_config.meta", "", NGINX_ONLY),
-    refused("nginx_config.stream.real_ip_from", "", NO_STREAM),
+    ignored("nginx_config.stream.real_ip_from", "", NO_STREAM),
     ignored("nginx_config.stream.enable_access_log", "false", NO_STREAM),
     ignored(
         "nginx_config.stream.access_log",

@@ -6,6 +6,7 @@ mod uniformity;
 
 use plugin::{Description, describe, describe_auth};
 use plugins_auth::key_auth::KeyAuth;
+use plugins_limit::limit_count::LimitCount;
 use plugins_observe::prometheus::Prometheus;
 use plugins_traffic::{echo::Echo, proxy_rewrite::ProxyRewrite, public_api::PublicApi, request_id::RequestId};
 
@@ -15,6 +16,7 @@ pub fn all() -> Vec<Description> {
         describe::<RequestId>(),
         describe_auth::<KeyAuth>(),
         describe::<ProxyRewrite>(),
+        describe::<LimitCount>(),
         describe::<PublicApi>(),
         describe::<Prometheus>(),
         describe::<Echo>(),

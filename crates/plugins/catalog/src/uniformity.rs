@@ -137,7 +137,10 @@ fn the_configuration_takes_what_the_schema_allows() {
         for config in instances(&schema) {
             if Schema::compile(&schema).unwrap().check(&config).is_ok() {
                 tried += 1;
-                if let Err(error) = build(&plugin, config.clone()) {
+                // A plugin may refuse what a schema cannot say; its type must hold all that the schema allows.
+                if let Err(error) = build(&plugin, config.clone())
+                    && error.to_string().contains(plugin::MISFIT)
+                {
                     panic!("{}: {config}: {error}", plugin.name);
                 }
             }
