@@ -123,7 +123,9 @@ mod tests {
     #[test]
     fn addresses() {
         let s = Settings { allow: vec!["127.0.0.0/24".parse().unwrap()], ..Settings::default() };
-        for (peer, is_allowed) in [("127.0.0.1", true), ("::ffff:127.0.0.9", true), ("127.0.1.1", false), ("::1", false)] {
+        for (peer, is_allowed) in
+            [("127.0.0.1", true), ("::ffff:127.0.0.9", true), ("127.0.1.1", false), ("::1", false)]
+        {
             assert_eq!(check_address(&s, peer.parse().unwrap()).is_ok(), is_allowed, "{peer}");
         }
         assert!(check_address(&Settings { allow: vec![], ..s }, "9.9.9.9".parse().unwrap()).is_ok());

@@ -84,9 +84,7 @@ impl Refusal {
     pub(crate) fn reply(&self) -> Reply {
         match self {
             Self::AddressNotAllowed => Reply::status(403),
-            Self::Token(why) => {
-                Reply::json(401, &json!({ "error_msg": "failed to check token", "description": why }))
-            }
+            Self::Token(why) => Reply::json(401, &json!({ "error_msg": "failed to check token", "description": why })),
             Self::NotRouted => Reply::status(404),
             Self::UnknownResource(name) => told(404, format!("Unsupported resource type: {name}")),
             Self::NoOperation => told(404, "not found"),
@@ -98,9 +96,7 @@ impl Refusal {
             }
             Self::BodyTooLarge { size, limit } => told(
                 400,
-                format!(
-                    "invalid request body: request size {size} is greater than the maximum size {limit} allowed"
-                ),
+                format!("invalid request body: request size {size} is greater than the maximum size {limit} allowed"),
             ),
             Self::BodyEmpty => told(400, "invalid request body: empty request body"),
             Self::BodyNotJson { error, raw } => {
@@ -131,10 +127,9 @@ impl Refusal {
             Self::UnknownSubsystemOfList => Reply::text(400, "invalid subsystem passed"),
             Self::UnknownPlugin(subsystem) => told(404, format!("plugin not found in subsystem {subsystem}")),
             Self::NoSchema => told(400, "not found schema"),
-            Self::Validation(errors) => Reply::json(
-                400,
-                &json!({ "error_msg": "Configuration validation failed", "errors": errors }),
-            ),
+            Self::Validation(errors) => {
+                Reply::json(400, &json!({ "error_msg": "Configuration validation failed", "errors": errors }))
+            }
         }
     }
 }

@@ -10,11 +10,7 @@ use model::pattern::{Case, Pattern};
 use serde_json::Value;
 
 /// The part of `all` that the query asks for, and how many passed its filters.
-pub(crate) fn select(
-    kind: Kind,
-    mut all: Vec<Shown>,
-    query: &Query,
-) -> Result<(Vec<Shown>, usize), Refusal> {
+pub(crate) fn select(kind: Kind, mut all: Vec<Shown>, query: &Query) -> Result<(Vec<Shown>, usize), Refusal> {
     let name = query.first("name").map(pattern);
     let uri = query.first("uri").map(pattern);
     let label = query.first("label");

@@ -136,7 +136,9 @@ fn schemas(plugin: &Description) -> Map<String, Value> {
         Ok(Value::Object(all)) => all,
         _ => Map::new(),
     };
-    all.retain(|name, value| matches!(name.as_str(), "schema" | "consumer_schema" | "metadata_schema") && value.is_object());
+    all.retain(|name, value| {
+        matches!(name.as_str(), "schema" | "consumer_schema" | "metadata_schema") && value.is_object()
+    });
     if let Some(Value::Object(schema)) = all.get_mut("schema") {
         schema.entry("type").or_insert_with(|| "object".into());
         schema.entry("$comment").or_insert_with(|| "this is a mark for our injected plugin schema".into());

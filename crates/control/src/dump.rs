@@ -20,9 +20,7 @@ fn has_domain(value: &Value) -> bool {
     let nodes = value.get("nodes").or_else(|| value.pointer("/upstream/nodes"));
     match nodes {
         Some(Value::Object(nodes)) => nodes.keys().any(|node| is_domain(node)),
-        Some(Value::Array(nodes)) => {
-            nodes.iter().filter_map(|node| node.get("host")?.as_str()).any(is_domain)
-        }
+        Some(Value::Array(nodes)) => nodes.iter().filter_map(|node| node.get("host")?.as_str()).any(is_domain),
         _ => false,
     }
 }

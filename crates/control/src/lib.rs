@@ -60,12 +60,10 @@ impl<V: View> ControlApi<V> {
                 let named = |name| self.document(&format!("/plugin_metadata/{name}"));
                 found(&self.view.plugins().iter().filter_map(|plugin| Some(named(plugin.name)?.value)).collect())
             }
-            (Method::Get, ["plugin_metadata", name]) => {
-                match self.document(&format!("/plugin_metadata/{name}")) {
-                    Some(document) => found(&document.value),
-                    None => refused(404, &format!("plugin metadata[{name}] not found")),
-                }
-            }
+            (Method::Get, ["plugin_metadata", name]) => match self.document(&format!("/plugin_metadata/{name}")) {
+                Some(document) => found(&document.value),
+                None => refused(404, &format!("plugin metadata[{name}] not found")),
+            },
             (Method::Put, ["plugins", "reload"]) => Reply::text(200, "done"),
             (Method::Get, ["portcullis", "status"]) => found(&self.configuration()),
             _ => Reply::status(404),
@@ -138,9 +136,10 @@ impl<V: View> ControlApi<V> {
     }
 
     fn configuration(&self) -> Value {
-        let problems = self.view.problems().into_iter().map(|problem| {
-            json!({ "key": problem.key, "json_path": problem.json_path, "message": problem.message })
-        });
+        let problems =
+            self.view.problems().into_iter().map(
+                |problem| json!({ "key": problem.key, "json_path": problem.json_path, "message": problem.message }),
+            );
         let problems: Vec<_> = problems.collect();
         json!({ "revision": self.view.revision(), "digest": self.view.digest(), "problems": problems })
     }

@@ -75,7 +75,8 @@ fn shown(reply: &Reply) -> (u16, String) {
 
 #[test]
 fn control() {
-    let route = r#"{"key":"/apisix/routes/1","has_domain":false,"value":{"uri":"/a"},"createdIndex":3,"modifiedIndex":4}"#;
+    let route =
+        r#"{"key":"/apisix/routes/1","has_domain":false,"value":{"uri":"/a"},"createdIndex":3,"modifiedIndex":4}"#;
     let routes = format!("[{route}]");
     let rows: &[(&str, &str, u16, &str)] = &[
         ("GET", "/v1/routes", 200, &routes),
@@ -98,7 +99,12 @@ fn control() {
         ("GET", "/v1/healthcheck/upstreams/u", 200, r#"{"name":"/apisix/upstreams/u","nodes":[],"type":"http"}"#),
         ("GET", "/v1/healthcheck/x/1", 400, r#"{"error_msg":"invalid src type x"}"#),
         ("GET", "/v1/healthcheck/routes", 404, r#"{"error_msg":"missing src id for src type routes"}"#),
-        ("GET", "/v1/portcullis/status", 200, r#"{"revision":7,"digest":"ab","problems":[{"key":"/routes/9","json_path":"/uri","message":"wrong"}]}"#),
+        (
+            "GET",
+            "/v1/portcullis/status",
+            200,
+            r#"{"revision":7,"digest":"ab","problems":[{"key":"/routes/9","json_path":"/uri","message":"wrong"}]}"#,
+        ),
         ("GET", "/", 404, "<page>"),
         ("GET", "/v1/", 404, "<page>"),
         ("DELETE", "/v1/route/1", 404, "<page>"),

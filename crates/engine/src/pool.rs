@@ -28,12 +28,7 @@ pub struct PoolLimits {
 
 impl Default for PoolLimits {
     fn default() -> Self {
-        Self {
-            size: 320,
-            idle_timeout: Duration::from_secs(60),
-            requests: 1000,
-            lifetime: Duration::from_secs(3600),
-        }
+        Self { size: 320, idle_timeout: Duration::from_secs(60), requests: 1000, lifetime: Duration::from_secs(3600) }
     }
 }
 

@@ -82,14 +82,7 @@ pub fn serve<S: Service>(
     drain: Rc<Drain>,
     census: Arc<Census>,
 ) -> io::Result<()> {
-    let worker = Rc::new(Worker {
-        service,
-        limits,
-        drain,
-        census,
-        clients: RefCell::default(),
-        next_id: Cell::new(0),
-    });
+    let worker = Rc::new(Worker { service, limits, drain, census, clients: RefCell::default(), next_id: Cell::new(0) });
     for listener in listeners {
         let listener = TcpListener::from_std(listener)?;
         spawn_local(worker.clone().accept(listener));

@@ -1,6 +1,10 @@
 //! What a document must satisfy before it is stored, in APISIX's words.
 
-use crate::{flow::DocumentsView, plugins::{Checked, PluginSet, Purpose}, upstream::CompiledUpstream};
+use crate::{
+    flow::DocumentsView,
+    plugins::{Checked, PluginSet, Purpose},
+    upstream::CompiledUpstream,
+};
 use model::{
     documents::{self, DocumentError, Key, Kind},
     vars::Expr,
@@ -104,7 +108,12 @@ fn check_upstream(upstream: Option<&documents::Upstream>) -> Result<(), String> 
 }
 
 /// Every plugin must be known, fit its schema, and build.
-fn check_plugins(plugins: &PluginSet, key: &Key, written: &Map<String, Value>, is_consumer: bool) -> Result<(), String> {
+fn check_plugins(
+    plugins: &PluginSet,
+    key: &Key,
+    written: &Map<String, Value>,
+    is_consumer: bool,
+) -> Result<(), String> {
     // Built against state of its own, so that a check leaves no trace in the running gateway.
     let scratch = Arc::new(Shared::default());
     for (name, conf) in written {

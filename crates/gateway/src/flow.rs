@@ -113,7 +113,11 @@ impl Flow {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn open(store: Arc<dyn Store>, plugins: Arc<PluginSet>, shared: Arc<Shared>) -> Result<Arc<Self>, StoreError> {
+    pub async fn open(
+        store: Arc<dyn Store>,
+        plugins: Arc<PluginSet>,
+        shared: Arc<Shared>,
+    ) -> Result<Arc<Self>, StoreError> {
         let loaded = store.load().await?;
         let mut inner =
             Inner { view: DocumentsView::default(), compiler: Compiler::new(plugins.clone(), shared.clone()) };
@@ -127,8 +131,7 @@ impl Flow {
         // What others refer to comes first, so that nothing is compiled twice.
         entries.sort_by_key(|(key, entry)| (rank(key.kind()), entry.created, entry.modified));
         for (key, entry) in entries {
-            let document =
-                Document { key, value: entry.value, created: entry.created.0, modified: entry.modified.0 };
+            let document = Document { key, value: entry.value, created: entry.created.0, modified: entry.modified.0 };
             inner.put(&plugins, Arc::new(document), entry.problem.as_deref());
         }
         inner.view.revision = loaded.revision.0;

@@ -105,7 +105,8 @@ impl PluginSet {
         }
         sorted.sort_by_key(|p| (-p.description.priority, p.description.name));
         let by_name = sorted.iter().map(|p| (p.description.name, p.clone())).collect();
-        let meta = Schema::compile(&meta_schema()).map_err(|e| BrokenPlugin { name: "_meta", reason: e.to_string() })?;
+        let meta =
+            Schema::compile(&meta_schema()).map_err(|e| BrokenPlugin { name: "_meta", reason: e.to_string() })?;
         Ok(Self { by_name, sorted, meta, refuses_unknown_fields })
     }
 
@@ -173,7 +174,10 @@ impl PluginSet {
             return Err(format!("unknown field \"{}\" at _meta{hint}", unknown.name));
         }
         if written.get("pre_function").is_some() {
-            return Err("property \"_meta\" validation failed: pre_function needs Lua, which this version does not have".to_owned());
+            return Err(
+                "property \"_meta\" validation failed: pre_function needs Lua, which this version does not have"
+                    .to_owned(),
+            );
         }
         let filter = match written.get("filter") {
             None => None,

@@ -171,10 +171,7 @@ differences! {
 impl DifferenceId {
     /// The difference called `name`.
     pub fn parse(name: &str) -> Option<Self> {
-        DIFFERENCES
-            .iter()
-            .find(|difference| difference.name == name)
-            .map(|difference| difference.id)
+        DIFFERENCES.iter().find(|difference| difference.name == name).map(|difference| difference.id)
     }
 
     const fn bit(self) -> u32 {
@@ -219,10 +216,7 @@ impl Compat {
             Profile::Secure => 0,
             Profile::Apisix => u32::MAX,
         };
-        Self {
-            profile,
-            like_apisix,
-        }
+        Self { profile, like_apisix }
     }
 
     /// Whether Portcullis' own, safe behaviour is in force.
@@ -250,18 +244,10 @@ mod tests {
     fn names_are_unique_and_kebab_case() {
         for (index, difference) in DIFFERENCES.iter().enumerate() {
             let name = difference.name;
-            assert!(
-                name.bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            );
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
             assert_eq!(difference.id.as_str(), name);
             assert_eq!(DifferenceId::parse(name), Some(difference.id));
-            assert!(
-                DIFFERENCES
-                    .iter()
-                    .skip(index + 1)
-                    .all(|other| other.name != name)
-            );
+            assert!(DIFFERENCES.iter().skip(index + 1).all(|other| other.name != name));
         }
         assert!(DIFFERENCES.len() <= 32, "the switches are bits of a u32");
     }

@@ -22,10 +22,7 @@ impl Limits {
 impl Default for Limits {
     /// APISIX's Admin API body limit of 1.5 MiB, and the deepest nesting.
     fn default() -> Self {
-        Limits {
-            bytes: 3 * 512 * 1024,
-            depth: Limits::DEEPEST,
-        }
+        Limits { bytes: 3 * 512 * 1024, depth: Limits::DEEPEST }
     }
 }
 
@@ -77,47 +74,24 @@ pub enum JsonError {
 /// Reads one JSON value that fills `bytes` completely.
 pub fn parse(bytes: &[u8], limits: Limits) -> Result<Value, JsonError> {
     if bytes.len() > limits.bytes {
-        return Err(JsonError::TooLarge {
-            found: bytes.len(),
-            limit: limits.bytes,
-        });
+        return Err(JsonError::TooLarge { found: bytes.len(), limit: limits.bytes });
     }
     let limit = limits.depth.min(Limits::DEEPEST);
     let mut refusal = None;
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let result = Reader {
-        left: limit,
-        refusal: &mut refusal,
-    }
-    .deserialize(&mut deserializer)
-    .and_then(|value| deserializer.end().map(|()| value));
+    let result = Reader { left: limit, refusal: &mut refusal }
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value));
     result.map_err(|error| {
         let (line, column) = (error.line(), error.column());
         match refusal {
-            Some(Refusal::Deep) => JsonError::TooDeep {
-                limit,
-                line,
-                column,
-            },
-            Some(Refusal::Duplicate { key, path }) => JsonError::DuplicateKey {
-                key,
-                path,
-                line,
-                column,
-            },
+            Some(Refusal::Deep) => JsonError::TooDeep { limit, line, column },
+            Some(Refusal::Duplicate { key, path }) => JsonError::DuplicateKey { key, path, line, column },
             // serde_json counts the levels of its own recursion, and notices the level after the deepest first.
             None if error.to_string().starts_with("recursion limit exceeded") => {
-                JsonError::TooDeep {
-                    limit,
-                    line,
-                    column,
-                }
+                JsonError::TooDeep { limit, line, column }
             }
-            None => JsonError::Syntax {
-                message: error.to_string(),
-                line,
-                column,
-            },
+            None => JsonError::Syntax { message: error.to_string(), line, column },
         }
     })
 }
@@ -142,10 +116,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn child(&mut self) -> Reader<'_> {
-        Reader {
-            left: self.left.saturating_sub(1),
-            refusal: self.refusal,
-        }
+        Reader { left: self.left.saturating_sub(1), refusal: self.refusal }
     }
 
     fn enter<E: serde::de::Error>(&mut self) -> Result<(), E> {
@@ -227,10 +198,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
         let mut object = Map::new();
         while let Some(key) = fields.next_key::<String>()? {
             if object.contains_key(&key) {
-                *self.refusal = Some(Refusal::Duplicate {
-                    key,
-                    path: String::new(),
-                });
+                *self.refusal = Some(Refusal::Duplicate { key, path: String::new() });
                 return Err(A::Error::custom("duplicate key"));
             }
             match fields.next_value_seed(self.child()) {
@@ -255,14 +223,8 @@ mod tests {
     fn refuses_with_the_reason_and_the_place() {
         let deep = "[".repeat(10_000);
         let rows: &[(&str, &str)] = &[
-            (
-                r#"{"a":1,"a":2}"#,
-                r#"duplicate key "a" in object at "", line 1 column 10"#,
-            ),
-            (
-                r#"{"x":[0,{"a/b":{"k":1,"k":1}}]}"#,
-                r#"duplicate key "k" in object at "/x/1/a~1b", line 1 column 25"#,
-            ),
+            (r#"{"a":1,"a":2}"#, r#"duplicate key "a" in object at "", line 1 column 10"#),
+            (r#"{"x":[0,{"a/b":{"k":1,"k":1}}]}"#, r#"duplicate key "k" in object at "/x/1/a~1b", line 1 column 25"#),
             ("{} x", "trailing characters at line 1 column 4"),
             ("{\n\"a\":}", "expected value at line 2 column 5"),
             ("", "EOF while parsing a value at line 1 column 0"),
@@ -270,27 +232,17 @@ mod tests {
             (&deep, "nested deeper than 127 levels at line 1 column 128"),
         ];
         for (text, expected) in rows {
-            let found =
-                parse(text.as_bytes(), Limits::default()).map_err(|error| error.to_string());
+            let found = parse(text.as_bytes(), Limits::default()).map_err(|error| error.to_string());
             assert_eq!(found, Err((*expected).to_owned()), "{text:.40}");
         }
     }
 
     #[test]
     fn reads_what_is_within_the_limits() {
-        let limits = Limits {
-            bytes: 24,
-            depth: 2,
-        };
+        let limits = Limits { bytes: 24, depth: 2 };
         assert!(parse(br#"{"a":[1,2.5,-3,null,""]}"#, limits).is_ok());
-        assert!(matches!(
-            parse(br#"{"a":[1,2.5,-3,null,"x"]}"#, limits),
-            Err(JsonError::TooLarge { .. })
-        ));
-        assert!(matches!(
-            parse(b"[[[]]]", limits),
-            Err(JsonError::TooDeep { limit: 2, .. })
-        ));
+        assert!(matches!(parse(br#"{"a":[1,2.5,-3,null,"x"]}"#, limits), Err(JsonError::TooLarge { .. })));
+        assert!(matches!(parse(b"[[[]]]", limits), Err(JsonError::TooDeep { limit: 2, .. })));
     }
 
     #[test]

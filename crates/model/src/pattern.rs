@@ -84,24 +84,18 @@ impl Captures {
 impl Pattern {
     /// Compiles a PCRE pattern; syntax that has no exact translation is refused.
     pub fn compile(pattern: &str, case: Case) -> Result<Self, PatternError> {
-        let refuse = |reason: String| PatternError {
-            pattern: pattern.to_owned(),
-            reason,
-        };
+        let refuse = |reason: String| PatternError { pattern: pattern.to_owned(), reason };
         let matcher = match translate(pattern, Engine::Linear) {
             Ok(linear) => regex::bytes::RegexBuilder::new(&linear.source)
                 .unicode(false)
                 .case_insensitive(case == Case::Insensitive)
                 .size_limit(SIZE_LIMIT)
                 .build()
-                .map(|regex| Matcher::Linear {
-                    regex,
-                    before_final_newline: linear.has_dollar,
-                })
+                .map(|regex| Matcher::Linear { regex, before_final_newline: linear.has_dollar })
                 .map_err(|error| refuse(last_line(&error.to_string())))?,
             Err(Refusal::NeedsBacktracking) => {
-                let translated = translate(pattern, Engine::Backtracking)
-                    .map_err(|refusal| refuse(refusal.to_string()))?;
+                let translated =
+                    translate(pattern, Engine::Backtracking).map_err(|refusal| refuse(refusal.to_string()))?;
                 fancy_regex::RegexBuilder::new(&translated.source)
                     .bytes_mode(fancy_regex::BytesMode::Ascii)
                     .case_insensitive(case == Case::Insensitive)
@@ -113,10 +107,7 @@ impl Pattern {
             }
             Err(refusal) => return Err(refuse(refusal.to_string())),
         };
-        Ok(Self {
-            source: pattern.to_owned(),
-            matcher,
-        })
+        Ok(Self { source: pattern.to_owned(), matcher })
     }
 
     /// The pattern as written.
@@ -127,14 +118,9 @@ impl Pattern {
     /// Whether the pattern occurs anywhere in `subject`.
     pub fn is_match(&self, subject: &[u8]) -> Result<bool, StepLimit> {
         match &self.matcher {
-            Matcher::Linear {
-                regex,
-                before_final_newline,
-            } => Ok(regex.is_match(subject)
+            Matcher::Linear { regex, before_final_newline } => Ok(regex.is_match(subject)
                 || (*before_final_newline
-                    && subject
-                        .strip_suffix(b"\n")
-                        .is_some_and(|trimmed| regex.is_match(trimmed)))),
+                    && subject.strip_suffix(b"\n").is_some_and(|trimmed| regex.is_match(trimmed)))),
             Matcher::Backtracking(regex) => regex.is_match(subject).map_err(|_| StepLimit),
         }
     }
@@ -150,10 +136,7 @@ impl Pattern {
             return Ok(None);
         }
         match &self.matcher {
-            Matcher::Linear {
-                regex,
-                before_final_newline,
-            } => {
+            Matcher::Linear { regex, before_final_newline } => {
                 let whole = linear_captures(regex, subject, start);
                 let trimmed = subject
                     .strip_suffix(b"\n")
@@ -161,15 +144,11 @@ impl Pattern {
                     .and_then(|trimmed| linear_captures(regex, trimmed, start));
                 Ok(earlier(whole, trimmed))
             }
-            Matcher::Backtracking(regex) => Ok(regex
-                .captures_from_pos(subject, start)
-                .map_err(|_| StepLimit)?
-                .map(|captures| Captures {
-                    spans: captures
-                        .iter()
-                        .map(|group| group.map(|group| group.start()..group.end()))
-                        .collect(),
-                })),
+            Matcher::Backtracking(regex) => {
+                Ok(regex.captures_from_pos(subject, start).map_err(|_| StepLimit)?.map(|captures| Captures {
+                    spans: captures.iter().map(|group| group.map(|group| group.start()..group.end())).collect(),
+                }))
+            }
         }
     }
 
@@ -183,12 +162,9 @@ impl Pattern {
 }
 
 fn linear_captures(regex: &regex::bytes::Regex, subject: &[u8], start: usize) -> Option<Captures> {
-    regex.captures_at(subject, start).map(|captures| Captures {
-        spans: captures
-            .iter()
-            .map(|group| group.map(|group| group.range()))
-            .collect(),
-    })
+    regex
+        .captures_at(subject, start)
+        .map(|captures| Captures { spans: captures.iter().map(|group| group.map(|group| group.range())).collect() })
 }
 
 /// Of a match up to the very end and one up to the final newline, the one PCRE finds first.
@@ -203,10 +179,5 @@ fn earlier(whole: Option<Captures>, trimmed: Option<Captures>) -> Option<Capture
 
 /// The engines draw the pattern over several lines; the reason is the last one.
 fn last_line(message: &str) -> String {
-    message
-        .lines()
-        .last()
-        .unwrap_or(message)
-        .trim_start_matches("error: ")
-        .to_owned()
+    message.lines().last().unwrap_or(message).trim_start_matches("error: ").to_owned()
 }

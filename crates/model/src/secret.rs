@@ -69,10 +69,7 @@ mod tests {
     #[test]
     fn debug_shows_nothing() {
         let secret = Secret::new("hunter2".to_owned());
-        assert_eq!(
-            format!("{secret:?} {:?}", Some(&secret)),
-            "Secret Some(Secret)"
-        );
+        assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "Secret Some(Secret)");
     }
 
     #[test]

@@ -105,18 +105,15 @@ impl Builder {
                 if self.expects_key() {
                     return self.key(&text, style, anchor, tag.as_deref(), at);
                 }
-                let value = scalar::resolve(&text, style, tag.as_deref())
-                    .map_err(|reason| refuse(at, reason))?;
+                let value = scalar::resolve(&text, style, tag.as_deref()).map_err(|reason| refuse(at, reason))?;
                 self.complete(value, anchor, 1, at)?;
             }
             Event::SequenceStart(anchor, tag) => {
-                scalar::check_collection_tag(tag.as_deref(), "seq")
-                    .map_err(|reason| refuse(at, reason))?;
+                scalar::check_collection_tag(tag.as_deref(), "seq").map_err(|reason| refuse(at, reason))?;
                 self.begin(Container::List(Vec::new()), anchor, at)?;
             }
             Event::MappingStart(anchor, tag) => {
-                scalar::check_collection_tag(tag.as_deref(), "map")
-                    .map_err(|reason| refuse(at, reason))?;
+                scalar::check_collection_tag(tag.as_deref(), "map").map_err(|reason| refuse(at, reason))?;
                 self.begin(Container::Mapping(Mapping::default()), anchor, at)?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
@@ -155,11 +152,7 @@ impl Builder {
         }
         let nodes_before = self.nodes;
         self.count(1, at)?;
-        self.open.push(Open {
-            container,
-            anchor,
-            nodes_before,
-        });
+        self.open.push(Open { container, anchor, nodes_before });
         Ok(())
     }
 
@@ -176,11 +169,7 @@ impl Builder {
             let value = Value::String(text.to_owned());
             self.anchors.insert(anchor, Anchored { value, nodes: 1 });
         }
-        let Some(Open {
-            container: Container::Mapping(mapping),
-            ..
-        }) = self.open.last_mut()
-        else {
+        let Some(Open { container: Container::Mapping(mapping), .. }) = self.open.last_mut() else {
             return Ok(());
         };
         if style == ScalarStyle::Plain && tag.is_none() && text == "<<" {
@@ -221,13 +210,7 @@ impl Builder {
     }
 
     /// Puts a finished value where it belongs.
-    fn complete(
-        &mut self,
-        value: Value,
-        anchor: usize,
-        nodes: usize,
-        at: Marker,
-    ) -> Result<(), YamlError> {
+    fn complete(&mut self, value: Value, anchor: usize, nodes: usize, at: Marker) -> Result<(), YamlError> {
         if anchor != 0 {
             // A copy for each anchor counts, so that nested anchors stay within the limit.
             self.count(nodes, at)?;
@@ -290,11 +273,7 @@ fn depth(value: &Value) -> usize {
 }
 
 fn refuse(at: Marker, reason: impl Into<String>) -> YamlError {
-    YamlError {
-        line: at.line(),
-        column: at.col() + 1,
-        reason: reason.into(),
-    }
+    YamlError { line: at.line(), column: at.col() + 1, reason: reason.into() }
 }
 
 fn refusal_of(error: &ScanError) -> YamlError {

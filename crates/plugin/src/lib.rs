@@ -19,11 +19,13 @@ pub use clock::Clock;
 pub use consumer::{Consumer, CredentialIndex, Directory};
 pub use ctx::{Ctx, ResponseFacts, RouteFacts, SlotId, Timings};
 pub use description::{
-    AuthPlugin, Built, MISFIT, Description, ExportEnv, IndexKey, Plugin, PluginClass, Posture, PublicApi, RunPolicy, Spec, describe,
-    describe_auth,
+    AuthPlugin, Built, Description, ExportEnv, IndexKey, MISFIT, Plugin, PluginClass, Posture, PublicApi, RunPolicy,
+    Spec, describe, describe_auth,
 };
 pub use env::{BuildEnv, BuildError, Shared};
-pub use phases::{Access, BeforeProxy, BodyFilter, Frames, HeaderFilter, Hooks, Log, Outcome, PluginError, Rewrite, Step, Verdict};
+pub use phases::{
+    Access, BeforeProxy, BodyFilter, Frames, HeaderFilter, Hooks, Log, Outcome, PluginError, Rewrite, Step, Verdict,
+};
 pub use reply::{Refusal, Reply, ReplyBody, refuse};
 pub use request::{Request, RequestBody};
 pub use stats::Stats;

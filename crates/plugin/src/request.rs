@@ -1,5 +1,9 @@
 use bytes::{Bytes, BytesMut};
-use std::{future::poll_fn, rc::Rc, task::{Context, Poll}};
+use std::{
+    future::poll_fn,
+    rc::Rc,
+    task::{Context, Poll},
+};
 use wire::{BodyError, BodyLength, BodySource, Fields, Frame, Method, Version};
 
 /// The request as the chain sees it. Plugins change `fields`; method, target and host of the upstream request are

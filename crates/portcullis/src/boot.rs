@@ -66,7 +66,8 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     warn_of_unknown_plugins(&settings, &plugins);
     let flow = background.block_on(open_flow(&settings, &plugins, &shared))?;
 
-    let workers = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let workers =
+        settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     let mut proxies = Vec::new();
     for _ in 0..workers {
         let mut own = Vec::new();
@@ -96,9 +97,7 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
             census: census.clone(),
             drain_timeout: settings.drain_timeout,
         };
-        threads.push(
-            std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run(listeners))?,
-        );
+        threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run(listeners))?);
     }
     announce(&settings, apis.made_key.as_deref())?;
     background.block_on(wait_for_the_end(&sink, access_log.as_deref()))?;

@@ -97,9 +97,7 @@ impl control::View for Live {
 
     fn problems(&self) -> Vec<control::Problem> {
         let problems = self.0.problems().into_iter();
-        problems
-            .map(|p| control::Problem { key: p.key, json_path: p.json_path, message: p.message })
-            .collect()
+        problems.map(|p| control::Problem { key: p.key, json_path: p.json_path, message: p.message }).collect()
     }
 
     fn shared(&self) -> Arc<Shared> {

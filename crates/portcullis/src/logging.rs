@@ -24,7 +24,10 @@ impl Sink {
             "stderr" | "/dev/stderr" | "" => Target::Stderr,
             path => {
                 let path = PathBuf::from(path);
-                Target::File(open(&path).with_context(|| format!("cannot open the error log {}", path.display()))?, path)
+                Target::File(
+                    open(&path).with_context(|| format!("cannot open the error log {}", path.display()))?,
+                    path,
+                )
             }
         };
         let sink = Self(Arc::new(Mutex::new(target)));

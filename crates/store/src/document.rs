@@ -16,9 +16,7 @@ pub struct DocKey(String);
 pub struct InvalidKey(pub String);
 
 /// A point in the history of a store. Every write gets a higher one than all writes before it.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Revision(pub u64);
 

@@ -40,8 +40,5 @@ pub enum StoreError {
 }
 
 fn describe(revision: Option<Revision>) -> String {
-    revision.map_or_else(
-        || "no document".to_owned(),
-        |revision| format!("revision {revision}"),
-    )
+    revision.map_or_else(|| "no document".to_owned(), |revision| format!("revision {revision}"))
 }

@@ -48,10 +48,7 @@ struct Mark {
 impl Ledger {
     pub(crate) fn new(documents: Documents) -> Self {
         let revision = documents.revision;
-        Self {
-            state: Arc::new(RwLock::new(State::new(documents))),
-            latest: watch::Sender::new(revision),
-        }
+        Self { state: Arc::new(RwLock::new(State::new(documents))), latest: watch::Sender::new(revision) }
     }
 
     pub(crate) fn load(&self) -> Documents {
@@ -59,10 +56,7 @@ impl Ledger {
         let mut entries: Vec<Entry> = state.documents.values().cloned().collect();
         // Stable, so that documents of one batch stay in the order of their keys.
         entries.sort_by_key(|entry| entry.created);
-        Documents {
-            entries,
-            revision: state.revision,
-        }
+        Documents { entries, revision: state.revision }
     }
 
     pub(crate) fn revision(&self) -> Revision {
@@ -71,12 +65,7 @@ impl Ledger {
 
     /// Starts working out a group of batches. Only one plan may exist at a time.
     pub(crate) fn plan(&self) -> Plan<'_> {
-        Plan {
-            ledger: self,
-            documents: BTreeMap::new(),
-            marks: Vec::new(),
-            revision: self.revision(),
-        }
+        Plan { ledger: self, documents: BTreeMap::new(), marks: Vec::new(), revision: self.revision() }
     }
 
     /// Replaces everything, after the backend found that it holds something else than was thought.
@@ -87,14 +76,8 @@ impl Ledger {
     }
 
     pub(crate) fn watch(&self, from: Revision) -> ChangeStream {
-        let watcher = Watcher {
-            state: Arc::clone(&self.state),
-            latest: self.latest.subscribe(),
-            seen: from,
-        };
-        stream::unfold(watcher, Watcher::next)
-            .flat_map(stream::iter)
-            .boxed()
+        let watcher = Watcher { state: Arc::clone(&self.state), latest: self.latest.subscribe(), seen: from };
+        stream::unfold(watcher, Watcher::next).flat_map(stream::iter).boxed()
     }
 }
 
@@ -116,11 +99,7 @@ impl Plan<'_> {
             };
             let modified = found.map(|(_, modified)| modified);
             if !op.expect().holds(modified) {
-                return Err(StoreError::Conflict {
-                    key: op.key().clone(),
-                    expect: op.expect(),
-                    found: modified,
-                });
+                return Err(StoreError::Conflict { key: op.key().clone(), expect: op.expect(), found: modified });
             }
             let (key, entry) = match op {
                 Op::Put { key, value, .. } => {
@@ -136,11 +115,7 @@ impl Plan<'_> {
                 Op::Delete { .. } if found.is_none() => continue,
                 Op::Delete { key, .. } => (key, None),
             };
-            marks.push(Mark {
-                revision,
-                key: key.clone(),
-                deleted: entry.is_none(),
-            });
+            marks.push(Mark { revision, key: key.clone(), deleted: entry.is_none() });
             changed.insert(key, entry);
         }
         self.documents.extend(changed);
@@ -157,9 +132,7 @@ impl Plan<'_> {
 
     /// What has to be stored (`None`: removed) for the plan to be durable.
     pub(crate) fn documents(&self) -> impl Iterator<Item = (&DocKey, Option<&Entry>)> {
-        self.documents
-            .iter()
-            .map(|(key, entry)| (key, entry.as_ref()))
+        self.documents.iter().map(|(key, entry)| (key, entry.as_ref()))
     }
 
     /// The revision after the plan.
@@ -200,11 +173,7 @@ impl State {
             revision: documents.revision,
             forgotten: documents.revision,
             log: VecDeque::new(),
-            documents: documents
-                .entries
-                .into_iter()
-                .map(|entry| (entry.key.clone(), entry))
-                .collect(),
+            documents: documents.entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect(),
         }
     }
 
@@ -222,10 +191,7 @@ impl State {
             return vec![Change::Resync];
         }
         let start = self.log.partition_point(|mark| mark.revision <= seen);
-        self.log
-            .range(start..)
-            .filter_map(|mark| self.tell(mark))
-            .collect()
+        self.log.range(start..).filter_map(|mark| self.tell(mark)).collect()
     }
 
     /// A put that a later one replaced is not told: the later one is further on in the log.

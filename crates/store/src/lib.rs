@@ -4,15 +4,7 @@
 //! checking and compiling them is for its callers. What it promises is order, atomic batches, and that a write that
 //! was answered is on disk.
 
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic
-    )
-)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod change;
 mod document;
@@ -30,7 +22,5 @@ pub use embedded::{Embedded, Recovered};
 pub use error::StoreError;
 pub use memory::Memory;
 pub use op::{Expect, Op};
-pub use seal::{
-    ApisixKeyring, JsonPath, SealError, SealedFields, SealedStore, Sealer, open_apisix,
-};
+pub use seal::{ApisixKeyring, JsonPath, SealError, SealedFields, SealedStore, Sealer, open_apisix};
 pub use traits::Store;

@@ -17,10 +17,7 @@ pub struct Memory {
 impl Memory {
     /// An empty store.
     pub fn new() -> Self {
-        Self {
-            ledger: Ledger::new(Documents::default()),
-            writing: Mutex::new(()),
-        }
+        Self { ledger: Ledger::new(Documents::default()), writing: Mutex::new(()) }
     }
 }
 

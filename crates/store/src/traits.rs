@@ -21,12 +21,7 @@ pub trait Store: Send + Sync {
     fn watch(&self, from: Revision) -> ChangeStream;
 
     /// Stores one document.
-    fn put(
-        &self,
-        key: DocKey,
-        value: Value,
-        expect: Expect,
-    ) -> BoxFuture<'_, Result<Revision, StoreError>> {
+    fn put(&self, key: DocKey, value: Value, expect: Expect) -> BoxFuture<'_, Result<Revision, StoreError>> {
         self.write(vec![Op::Put { key, value, expect }])
     }
 

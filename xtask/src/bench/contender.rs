@@ -53,6 +53,7 @@ impl Drop for Scratch {
 /// A running server; it ends with this value.
 pub(super) struct Server {
     child: Child,
+    log: PathBuf,
     /// HTTP/1.1
     pub(super) port: u16,
     /// HTTP/2 with prior knowledge
@@ -72,13 +73,14 @@ impl Server {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let started = Instant::now();
         let child = command.spawn().context("cannot start taskset (Debian package util-linux)")?;
-        let mut server = Self { child, port: ports.0, h2_port: ports.1, ready: Duration::ZERO, admin: None };
+        let mut server =
+            Self { child, log: log_path, port: ports.0, h2_port: ports.1, ready: Duration::ZERO, admin: None };
         while TcpStream::connect((Ipv4Addr::LOCALHOST, ports.0)).is_err() {
             if let Some(status) = server.child.try_wait()? {
-                bail!("{name} ended with {status}: {}", tail(&log_path));
+                bail!("{name} ended with {status}: {}", tail(&server.log));
             }
             if started.elapsed() > START_TIMEOUT {
-                bail!("{name} accepts no connection: {}", tail(&log_path));
+                bail!("{name} accepts no connection: {}", tail(&server.log));
             }
             thread::sleep(Duration::from_micros(200));
         }
@@ -88,6 +90,15 @@ impl Server {
 
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What went wrong with it, and its last words if it ended.
+    pub(super) fn explain(&self, error: &anyhow::Error) -> String {
+        if cpu::is_running(self.pid()) {
+            format!("{error:#}")
+        } else {
+            format!("{error:#}; it ended and said: {}", tail(&self.log))
+        }
     }
 
     /// Waits until a request is answered with a status.

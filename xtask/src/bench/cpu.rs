@@ -56,7 +56,13 @@ pub(super) fn family(pid: u32) -> Result<Vec<u32>> {
     Ok(found)
 }
 
+/// Whether a process has not ended; a child that has is there until it is waited for.
+pub(super) fn is_running(pid: u32) -> bool {
+    Stat::read(pid).is_some_and(|stat| !stat.has_ended)
+}
+
 struct Stat {
+    has_ended: bool,
     parent: u32,
     ticks: u64,
 }
@@ -68,6 +74,10 @@ impl Stat {
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
         let user: u64 = fields.get(11)?.parse().ok()?;
         let system: u64 = fields.get(12)?.parse().ok()?;
-        Some(Self { parent: fields.get(1)?.parse().ok()?, ticks: user + system })
+        Some(Self {
+            has_ended: matches!(*fields.first()?, "Z" | "X"),
+            parent: fields.get(1)?.parse().ok()?,
+            ticks: user + system,
+        })
     }
 }

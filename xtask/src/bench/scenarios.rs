@@ -155,7 +155,7 @@ impl Bench<'_> {
             .iter()
             .map(|(server, path)| {
                 let server = (*server).map_err(String::clone)?;
-                text(self.warm_up(server, path, leg))?;
+                self.warm_up(server, path, leg).map_err(|error| server.explain(&error))?;
                 Ok(Vec::new())
             })
             .collect();
@@ -164,7 +164,7 @@ impl Bench<'_> {
                 let (Ok(server), Ok(values)) = (server, &mut *samples) else { continue };
                 match self.cost(server, path, leg, self.options.seconds) {
                     Ok(micros) => values.push(micros),
-                    Err(error) => *samples = Err(format!("{error:#}")),
+                    Err(error) => *samples = Err(server.explain(&error)),
                 }
             }
         }

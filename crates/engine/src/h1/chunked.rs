@@ -46,7 +46,9 @@ impl Chunked {
     pub fn decode(&mut self, input: &[u8]) -> Result<Chunk, &'static str> {
         match self.state {
             State::Size => {
-                let Some(line) = line(input, MAX_SIZE_LINE, "chunk-size-line-too-long")? else { return Ok(Chunk::More) };
+                let Some(line) = line(input, MAX_SIZE_LINE, "chunk-size-line-too-long")? else {
+                    return Ok(Chunk::More);
+                };
                 let size = size(line)?;
                 self.state = if size == 0 { State::Trailers } else { State::Data(size) };
                 Ok(Chunk::Skip(line.len() + 2))
@@ -177,7 +179,8 @@ mod tests {
 
     #[test]
     fn canonical_bodies_are_read() {
-        let (body, trailers, left) = decode(b"3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\nX: 1\r\nHost: evil\r\n\r\nGET").unwrap();
+        let (body, trailers, left) =
+            decode(b"3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\nX: 1\r\nHost: evil\r\n\r\nGET").unwrap();
         assert_eq!((&body[..], left), (&b"abc0123456789"[..], 3));
         assert_eq!(trailers.iter().collect::<Vec<_>>(), [(&b"X"[..], &b"1"[..])]);
     }

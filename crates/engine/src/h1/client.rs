@@ -226,8 +226,7 @@ impl Client {
             Framing::UntilClose => Body::UntilClose,
         };
         self.is_answered = true;
-        self.is_reusable &=
-            super::server::wants_keep_alive(&head.fields, version) && framing != Framing::UntilClose;
+        self.is_reusable &= super::server::wants_keep_alive(&head.fields, version) && framing != Framing::UntilClose;
         Ok(head)
     }
 

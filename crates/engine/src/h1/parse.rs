@@ -2,7 +2,7 @@
 
 use crate::Limits;
 use httparse::Status;
-use memchr::{memchr2_iter, memchr};
+use memchr::{memchr, memchr2_iter};
 use std::mem::MaybeUninit;
 use wire::{Fields, Method, RequestHead, ResponseHead, Source, Version};
 
@@ -114,7 +114,8 @@ fn refusal(error: httparse::Error) -> Refused {
 /// `method SP target SP version`, with exactly one space twice, and a version that we speak.
 fn check_request_line(line: &[u8]) -> Result<(), Refused> {
     let mut parts = line.split(|&b| b == b' ');
-    let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+    let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return Err((400, "malformed-request-line"));
     };
     if method.is_empty() || target.is_empty() {

@@ -1,4 +1,4 @@
-use bytes::{Bytes, BytesMut, Buf};
+use bytes::{Buf, Bytes, BytesMut};
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
@@ -58,7 +58,12 @@ impl Queue {
     }
 
     /// Writes until nothing is left; says how many bytes went out so far in `written`.
-    pub(crate) fn poll_write(&mut self, io: &mut TcpStream, cx: &mut Context<'_>, written: &mut u64) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_write(
+        &mut self,
+        io: &mut TcpStream,
+        cx: &mut Context<'_>,
+        written: &mut u64,
+    ) -> Poll<io::Result<()>> {
         while self.len() > 0 {
             let n = if self.whole.is_empty() {
                 ready!(Pin::new(&mut *io).poll_write(cx, &self.tail))?

@@ -18,8 +18,8 @@ use std::{
 use tokio::{io::AsyncWrite, net::TcpStream};
 use tokio_util::io::poll_read_buf;
 use wire::{
-    BodyError, BodyLength, BodySource, Downstream, Fields, Frame, RequestHead, ResponseHead, SendError, Source, Version,
-    downstream::Tunnel,
+    BodyError, BodyLength, BodySource, Downstream, Fields, Frame, RequestHead, ResponseHead, SendError, Source,
+    Version, downstream::Tunnel,
 };
 
 /// First buffer of a head.
@@ -290,7 +290,11 @@ impl Conn {
                 Poll::Ready(Err(_)) => return Poll::Ready(Next::Close),
                 Poll::Pending => {
                     let is_idle = self.read.is_empty();
-                    let wait = if is_idle && self.requests > 0 { self.limits.keepalive_timeout } else { self.limits.head_timeout };
+                    let wait = if is_idle && self.requests > 0 {
+                        self.limits.keepalive_timeout
+                    } else {
+                        self.limits.head_timeout
+                    };
                     ready!(self.timer.poll(cx, self.head_since + wait));
                     return Poll::Ready(if is_idle { Next::Close } else { Next::Refuse((408, "head-timeout")) });
                 }
@@ -399,7 +403,8 @@ impl Conn {
                 }
                 Poll::Pending => {
                     let since = self.body_since;
-                    let earned = Duration::from_millis(self.body_bytes.saturating_mul(1000) / self.limits.min_rate.max(1));
+                    let earned =
+                        Duration::from_millis(self.body_bytes.saturating_mul(1000) / self.limits.min_rate.max(1));
                     let deadline = (self.last_read + self.limits.body_read_timeout)
                         .min(since + self.limits.body_timeout)
                         .min(since + RATE_GRACE + earned);
@@ -623,7 +628,8 @@ impl Downstream for Server {
 
     fn bytes_sent(&self) -> (u64, u64) {
         let conn = self.conn.borrow();
-        let sent = conn.written.saturating_sub(conn.queued_before).max(if conn.queue.len() == 0 { conn.written } else { 0 });
+        let sent =
+            conn.written.saturating_sub(conn.queued_before).max(if conn.queue.len() == 0 { conn.written } else { 0 });
         (sent, sent.saturating_sub(conn.head_bytes))
     }
 

@@ -61,7 +61,8 @@ impl Guarded {
                 continue;
             }
             let n = (FRAME_HEADER - self.header_len).min(bytes.len());
-            let (Some(to), Some(from)) = (self.header.get_mut(self.header_len..self.header_len + n), bytes.get(..n)) else {
+            let (Some(to), Some(from)) = (self.header.get_mut(self.header_len..self.header_len + n), bytes.get(..n))
+            else {
                 return false;
             };
             to.copy_from_slice(from);
@@ -113,7 +114,11 @@ impl AsyncWrite for Guarded {
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
     }
 

@@ -10,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 use wire::{
-    BodyError, BodyLength, BodySource, Downstream, Fields, Frame, Method, RequestHead, ResponseHead, SendError, Version,
-    downstream::Tunnel,
+    BodyError, BodyLength, BodySource, Downstream, Fields, Frame, Method, RequestHead, ResponseHead, SendError,
+    Version, downstream::Tunnel,
 };
 
 /// Bytes queued for a client before the upstream has to wait.
@@ -432,7 +432,9 @@ impl Downstream for H2Stream {
                     state.queue.push_back(data);
                 }
             }
-            Frame::End | Frame::Trailers(_) if state.left.is_some_and(|left| left > 0) => state.reset(Reason::INTERNAL_ERROR),
+            Frame::End | Frame::Trailers(_) if state.left.is_some_and(|left| left > 0) => {
+                state.reset(Reason::INTERNAL_ERROR)
+            }
             Frame::End => state.end = Some(HeaderMap::new()),
             Frame::Trailers(fields) => {
                 let mut trailers = HeaderMap::new();

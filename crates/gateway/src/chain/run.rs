@@ -98,7 +98,9 @@ pub fn header_filter(global: &Chain, chain: &EffectiveChain, cx: &mut Ctx, head:
             && passes(slot, chain, cx)
         {
             cx.enter(slot.id);
-            if let Err(error) = guard(|| hook.header_filter(cx, head)).unwrap_or_else(|panic| Err(panicked(slot, cx, panic))) {
+            if let Err(error) =
+                guard(|| hook.header_filter(cx, head)).unwrap_or_else(|panic| Err(panicked(slot, cx, panic)))
+            {
                 tracing::error!(plugin = slot.name, %error, "header_filter failed");
             }
         }

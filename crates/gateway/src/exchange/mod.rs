@@ -20,7 +20,13 @@ use engine::{ConnectionFacts, Limits, Pool, PoolLimits, Service};
 use ipnet::IpNet;
 use plugin::{Consumer, CredentialIndex, Ctx, Directory, PublicApi, Reply, RouteFacts, Shared};
 use request::{BadTarget, Received};
-use std::{any::Any, cell::RefCell, rc::Rc, sync::{Arc, atomic::Ordering}, time::Duration};
+use std::{
+    any::Any,
+    cell::RefCell,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use wire::{BodyLength, Downstream, Frame, Method, RequestHead, ResponseHead};
 
 /// Settings of the request path, the same for all workers.
@@ -123,8 +129,15 @@ impl Edge {
         let (Received { request, upgrade, takes_trailers }, bad_target) = request::receive(head, &downstream, options);
         let client = request::client_addr(connection.peer, &request.fields, options);
         let directory: Rc<dyn Directory> = held.clone();
-        let cx =
-            Ctx::new(request, connection.peer, connection.local, client, directory, downstream.clone(), self.shared.clone());
+        let cx = Ctx::new(
+            request,
+            connection.peer,
+            connection.local,
+            client,
+            directory,
+            downstream.clone(),
+            self.shared.clone(),
+        );
         let snapshot = &held.0;
         let mut exchange = Exchange {
             edge: self,
@@ -257,7 +270,9 @@ impl Exchange<'_> {
         let body = if run::has_body_filter(self.held.0.global(), &self.chain) {
             let mut frames = plugin::Frames::new();
             for frame in [Frame::Data(body), Frame::End] {
-                if let Err(error) = run::body_filter(self.held.0.global(), &self.chain, &mut self.cx, frame, &mut frames) {
+                if let Err(error) =
+                    run::body_filter(self.held.0.global(), &self.chain, &mut self.cx, frame, &mut frames)
+                {
                     tracing::error!(%error, "a body filter failed");
                     self.downstream.abort();
                     return self;
@@ -274,7 +289,8 @@ impl Exchange<'_> {
             body
         };
         self.cx.response.status = head.status;
-        self.downstream.send_head(&head, if body.is_empty() { BodyLength::None } else { BodyLength::Exact(body.len() as u64) });
+        self.downstream
+            .send_head(&head, if body.is_empty() { BodyLength::None } else { BodyLength::Exact(body.len() as u64) });
         if !body.is_empty() {
             self.downstream.send_frame(Frame::Data(body));
         }

@@ -1,6 +1,9 @@
 //! Moves both bodies of one attempt, in both directions at once, within one task.
 
-use engine::{Limits, Timer, h1::client::{Client, UpstreamError}};
+use engine::{
+    Limits, Timer,
+    h1::client::{Client, UpstreamError},
+};
 use plugin::RequestBody;
 use std::{
     rc::Rc,
@@ -61,7 +64,12 @@ enum Upload {
 
 impl<'a> Relay<'a> {
     /// With a request whose head was queued on `client`.
-    pub(crate) fn new(client: Client, downstream: &'a Rc<dyn Downstream>, limits: &'a Limits, timeouts: Timeouts) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        downstream: &'a Rc<dyn Downstream>,
+        limits: &'a Limits,
+        timeouts: Timeouts,
+    ) -> Self {
         Self { client, downstream, limits, timeouts, timer: Timer::default(), upload: Upload::Running }
     }
 
@@ -88,7 +96,11 @@ impl<'a> Relay<'a> {
     }
 
     /// Pulls the next frame of the answer, while the request goes on.
-    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>, body: &mut RequestBody) -> Poll<Result<Frame, AttemptError>> {
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut RequestBody,
+    ) -> Poll<Result<Frame, AttemptError>> {
         // A client that stops sending does not spoil an answer that is already on its way.
         if self.poll_upload(cx, body).is_err() {
             self.upload = Upload::Stopped;

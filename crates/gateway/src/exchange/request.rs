@@ -12,13 +12,8 @@ const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "proxy-connection", "
 const NEVER_NAMED: [&str; 4] = ["host", "content-length", "transfer-encoding", "content-type"];
 
 /// Fields that carry identity; only the gateway writes them.
-const IDENTITY: [&str; 5] = [
-    "x-consumer-username",
-    "x-credential-identifier",
-    "x-consumer-custom-id",
-    "x-consumer-groups",
-    "x-consumer-id",
-];
+const IDENTITY: [&str; 5] =
+    ["x-consumer-username", "x-credential-identifier", "x-consumer-custom-id", "x-consumer-groups", "x-consumer-id"];
 
 /// What was taken from the head before anything else sees it.
 pub(super) struct Received {
@@ -55,7 +50,9 @@ pub(super) fn receive(
     }
     let (raw_path, query) = path::split_query(&target);
     let (path, refused) = match path::MatchPath::normalise(raw_path) {
-        Ok(normal) if normal.is_ambiguous && options.refuses_ambiguous_paths => (normal.path, Some(BadTarget::Ambiguous)),
+        Ok(normal) if normal.is_ambiguous && options.refuses_ambiguous_paths => {
+            (normal.path, Some(BadTarget::Ambiguous))
+        }
         Ok(normal) => (normal.path, None),
         // `OPTIONS *` has no path.
         Err(_) if raw_path == b"*" => (b"*".to_vec(), None),
@@ -136,7 +133,9 @@ fn connection_names(fields: &Fields, option: &str) -> bool {
 /// The host as routing sees it: lower case, without port and trailing dot.
 fn host_of(authority: &[u8]) -> String {
     let host = match authority {
-        [b'[', ..] => authority.iter().position(|&b| b == b']').and_then(|at| authority.get(..=at)).unwrap_or(authority),
+        [b'[', ..] => {
+            authority.iter().position(|&b| b == b']').and_then(|at| authority.get(..=at)).unwrap_or(authority)
+        }
         _ => authority.split(|&b| b == b':').next().unwrap_or_default(),
     };
     let host = host.strip_suffix(b".").unwrap_or(host);

@@ -25,7 +25,8 @@ fn forwarded(cx: &Ctx, fields: &mut wire::Fields, options: &Options) {
     let mut text = [0u8; 64];
     let client = render(&mut text, cx.client.ip());
     fields.set("X-Real-IP", client);
-    let is_trusted = options.trusted_addresses.as_ref().map(|nets| nets.iter().any(|net| net.contains(&cx.peer.0.ip())));
+    let is_trusted =
+        options.trusted_addresses.as_ref().map(|nets| nets.iter().any(|net| net.contains(&cx.peer.0.ip())));
     let keeps_own = is_trusted == Some(true);
     if fields.contains("x-forwarded-for") && is_trusted != Some(false) {
         let mut chain = Vec::new();

@@ -559,7 +559,12 @@ impl Compiler {
         self.add_credentials(path, plugins, &Arc::new(identity))
     }
 
-    fn add_credentials(&mut self, owner: &str, plugins: &Map<String, Value>, identity: &Arc<Consumer>) -> Result<(), Wrong> {
+    fn add_credentials(
+        &mut self,
+        owner: &str,
+        plugins: &Map<String, Value>,
+        identity: &Arc<Consumer>,
+    ) -> Result<(), Wrong> {
         for (name, conf) in plugins {
             let Some(plugin) = self.plugins.get(name) else { continue };
             let Some(compile) = plugin.description.credential else { continue };
@@ -673,10 +678,8 @@ fn credentials_key(consumer: &str) -> String {
 fn conditions(written: &documents::Route) -> Result<Conditions, Wrong> {
     let mut clients = Vec::new();
     for text in written.remote_addrs() {
-        let network = network(text).ok_or_else(|| Wrong {
-            path: "/remote_addr".to_owned(),
-            message: format!("invalid ip address: {text}"),
-        })?;
+        let network = network(text)
+            .ok_or_else(|| Wrong { path: "/remote_addr".to_owned(), message: format!("invalid ip address: {text}") })?;
         clients.push(network);
     }
     let vars = match &written.vars {

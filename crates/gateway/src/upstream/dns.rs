@@ -56,7 +56,8 @@ impl Resolver {
             return Ok(SocketAddr::new(ip, node.port));
         }
         let unresolved = |reason: String| Unresolved { name: node.host.to_string(), reason };
-        let resolver = self.resolver.get_or_init(|| build(&self.options)).as_ref().map_err(|e| unresolved(e.clone()))?;
+        let resolver =
+            self.resolver.get_or_init(|| build(&self.options)).as_ref().map_err(|e| unresolved(e.clone()))?;
         let lookup = tokio::time::timeout(self.options.timeout, resolver.lookup_ip(&*node.host))
             .await
             .map_err(|_| unresolved("no answer in time".to_owned()))?

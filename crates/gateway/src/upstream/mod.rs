@@ -98,7 +98,10 @@ impl CompiledUpstream {
             return Err("only upstreams of the scheme http can be reached by this version".to_owned());
         }
         if written.algorithm != "roundrobin" {
-            return Err(format!("the balancer \"{}\" is not available in this version, only roundrobin is", written.algorithm));
+            return Err(format!(
+                "the balancer \"{}\" is not available in this version, only roundrobin is",
+                written.algorithm
+            ));
         }
         if written.checks.is_some() {
             return Err("health checks are not available in this version".to_owned());

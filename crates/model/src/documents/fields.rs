@@ -19,9 +19,7 @@ pub(super) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D
 }
 
 /// The id of another document.
-pub(super) fn reference<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<String>, D::Error> {
+pub(super) fn reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     id(deserializer).map(Some)
 }
 
@@ -50,9 +48,7 @@ pub(super) fn integer<'de, D: Deserializer<'de>, T: Whole>(deserializer: D) -> R
 }
 
 /// [`integer`] of a field that may be absent.
-pub(super) fn optional_integer<'de, D: Deserializer<'de>, T: Whole>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
+pub(super) fn optional_integer<'de, D: Deserializer<'de>, T: Whole>(deserializer: D) -> Result<Option<T>, D::Error> {
     integer(deserializer).map(Some)
 }
 

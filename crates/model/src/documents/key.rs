@@ -71,20 +71,12 @@ impl Key {
 
     /// Reads what [`Key::path`] writes.
     pub fn parse(path: &str) -> Result<Key, KeyError> {
-        let unknown = || KeyError::Path {
-            path: path.to_owned(),
-        };
-        let segments: Vec<&str> = path
-            .strip_prefix('/')
-            .ok_or_else(unknown)?
-            .split('/')
-            .collect();
+        let unknown = || KeyError::Path { path: path.to_owned() };
+        let segments: Vec<&str> = path.strip_prefix('/').ok_or_else(unknown)?.split('/').collect();
         match segments.as_slice() {
             ["consumers", consumer, "credentials", id] => Key::credential(*consumer, *id),
             ["secrets", manager, id] => Key::secret(*manager, *id),
-            [collection, id] => {
-                Key::new(Kind::from_collection(collection).ok_or_else(unknown)?, *id)
-            }
+            [collection, id] => Key::new(Kind::from_collection(collection).ok_or_else(unknown)?, *id),
             _ => Err(unknown()),
         }
     }
@@ -129,7 +121,6 @@ fn fits(kind: Kind, id: &str) -> bool {
         Kind::PluginMetadata => (256, true),
         _ => (64, true),
     };
-    let allowed =
-        |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_' || (dots && c == b'.');
+    let allowed = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_' || (dots && c == b'.');
     (1..=longest).contains(&id.len()) && id.bytes().all(allowed)
 }

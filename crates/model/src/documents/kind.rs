@@ -109,9 +109,7 @@ impl Kind {
 
     /// The kind whose [`Kind::schema_name`] is `name`.
     pub fn from_schema_name(name: &str) -> Option<Kind> {
-        Kind::ALL
-            .into_iter()
-            .find(|kind| kind.schema_name() == name)
+        Kind::ALL.into_iter().find(|kind| kind.schema_name() == name)
     }
 }
 
@@ -129,10 +127,7 @@ struct Embedded {
 
 impl Embedded {
     const fn new(text: &'static str) -> Embedded {
-        Embedded {
-            text,
-            schema: OnceLock::new(),
-        }
+        Embedded { text, schema: OnceLock::new() }
     }
 
     fn get(&self) -> &Schema {

@@ -49,12 +49,7 @@ pub struct Document {
 impl fmt::Debug for Document {
     /// Leaves the value out: it may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Document {
-            key,
-            created,
-            modified,
-            ..
-        } = self;
+        let Document { key, created, modified, .. } = self;
         write!(f, "Document({key}, created {created}, modified {modified})")
     }
 }
@@ -88,8 +83,7 @@ impl DocumentError {
 fn read<T: DeserializeOwned>(kind: Kind, value: &Value) -> Result<T, DocumentError> {
     let mut filled = value.clone();
     schema(kind).check_and_fill(&mut filled)?;
-    serde_path_to_error::deserialize(filled)
-        .map_err(|error| DocumentError::refused(error.to_string()))
+    serde_path_to_error::deserialize(filled).map_err(|error| DocumentError::refused(error.to_string()))
 }
 
 #[cfg(test)]

@@ -137,9 +137,7 @@ fn one_or_many<'a>(one: Option<&'a String>, many: &'a [String]) -> impl Iterator
 fn refuse_both(value: &Value, one: &str, many: &str) -> Result<(), DocumentError> {
     let given = |name: &str| !matches!(value.get(name), None | Some(Value::Bool(false)));
     if given(one) && given(many) {
-        return Err(DocumentError::refused(format!(
-            "only one of {one} or {many} is allowed"
-        )));
+        return Err(DocumentError::refused(format!("only one of {one} or {many} is allowed")));
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Consumer, ConsumerGroup, Credential, Document, DocumentError, GlobalRule, HashOn, Key, Kind,
-    Node, PassHost, PluginConfig, Route, Scheme, Service, Upstream, schema, secret_schema,
+    Consumer, ConsumerGroup, Credential, Document, DocumentError, GlobalRule, HashOn, Key, Kind, Node, PassHost,
+    PluginConfig, Route, Scheme, Service, Upstream, schema, secret_schema,
 };
 
 fn with(mut base: Value, extra: Value) -> Value {
@@ -13,10 +13,7 @@ fn with(mut base: Value, extra: Value) -> Value {
 }
 
 fn route(extra: Value) -> Value {
-    with(
-        json!({"id": "1", "uri": "/a", "upstream": {"nodes": {"h:80": 1}}}),
-        extra,
-    )
+    with(json!({"id": "1", "uri": "/a", "upstream": {"nodes": {"h:80": 1}}}), extra)
 }
 
 fn upstream(extra: Value) -> Value {
@@ -49,10 +46,7 @@ fn every_embedded_schema_compiles_and_names_its_kind() {
 fn routes_are_refused_in_the_words_and_order_of_apisix() {
     let v6 = json!([{"host": "::1", "port": 80, "weight": 1}]);
     let rows = [
-        (
-            route(json!({"host": "a", "hosts": ["b"], "uri": 1})),
-            "only one of host or hosts is allowed",
-        ),
+        (route(json!({"host": "a", "hosts": ["b"], "uri": 1})), "only one of host or hosts is allowed"),
         (
             route(json!({"remote_addr": "1.1.1.1", "remote_addrs": ["1.1.1.1"]})),
             "only one of remote_addr or remote_addrs is allowed",
@@ -73,10 +67,7 @@ fn routes_are_refused_in_the_words_and_order_of_apisix() {
             route(json!({"script": "return {} ", "plugins": {}})),
             "invalid configuration: value wasn't supposed to match schema",
         ),
-        (
-            route(json!({"typo": 1})),
-            "invalid configuration: additional properties forbidden, found typo",
-        ),
+        (route(json!({"typo": 1})), "invalid configuration: additional properties forbidden, found typo"),
         (
             route(json!({"methods": ["GET", "FOO"]})),
             "invalid configuration: property \"methods\" validation failed: failed to validate item 2: matches none of the enum values",
@@ -89,19 +80,10 @@ fn routes_are_refused_in_the_words_and_order_of_apisix() {
             route(json!({"upstream": {"nodes": v6}})),
             "invalid configuration: IPv6 address must be enclosed with '[' and ']'",
         ),
-        (
-            route(
-                json!({"upstream": upstream(json!({"nodes": {"h:0": 1}, "pass_host": "rewrite"}))}),
-            ),
-            "invalid port 0",
-        ),
+        (route(json!({"upstream": upstream(json!({"nodes": {"h:0": 1}, "pass_host": "rewrite"}))})), "invalid port 0"),
     ];
     for (value, expected) in rows {
-        assert_eq!(
-            Route::parse(&value).map_err(|error| text(&error)),
-            Err(expected.to_owned()),
-            "{value}"
-        );
+        assert_eq!(Route::parse(&value).map_err(|error| text(&error)), Err(expected.to_owned()), "{value}");
     }
 }
 
@@ -109,14 +91,8 @@ fn routes_are_refused_in_the_words_and_order_of_apisix() {
 fn upstreams_are_refused_in_the_words_and_order_of_apisix() {
     let chash = |extra: Value| upstream(with(json!({"type": "chash"}), extra));
     let rows = [
-        (
-            json!({"nodes": [{"host": "::1"}]}),
-            "invalid configuration: IPv6 address must be enclosed with '[' and ']'",
-        ),
-        (
-            json!({}),
-            "invalid configuration: value should match only one schema, but matches none",
-        ),
+        (json!({"nodes": [{"host": "::1"}]}), "invalid configuration: IPv6 address must be enclosed with '[' and ']'"),
+        (json!({}), "invalid configuration: value should match only one schema, but matches none"),
         (
             json!({"nodes": [{"host": "a b", "weight": 1}]}),
             "invalid configuration: property \"nodes\" validation failed: object matches none of the required",
@@ -142,11 +118,7 @@ fn upstreams_are_refused_in_the_words_and_order_of_apisix() {
         ),
     ];
     for (value, expected) in rows {
-        assert_eq!(
-            Upstream::parse(&value).map_err(|error| text(&error)),
-            Err(expected.to_owned()),
-            "{value}"
-        );
+        assert_eq!(Upstream::parse(&value).map_err(|error| text(&error)), Err(expected.to_owned()), "{value}");
     }
     for extra in [
         json!({"hash_on": "consumer"}),
@@ -163,17 +135,11 @@ fn other_kinds_are_refused_in_the_words_of_apisix() {
     let rows = [
         (
             refusal(
-                Service::parse(
-                    &json!({"upstream": {"nodes": {"h:x:99999.1": 1}, "pass_host": "rewrite"}}),
-                )
-                .map(|_| ()),
+                Service::parse(&json!({"upstream": {"nodes": {"h:x:99999.1": 1}, "pass_host": "rewrite"}})).map(|_| ()),
             ),
             "`upstream_host` can't be empty when `pass_host` is `rewrite`",
         ),
-        (
-            refusal(Consumer::parse(&json!({})).map(|_| ())),
-            "invalid configuration: property \"username\" is required",
-        ),
+        (refusal(Consumer::parse(&json!({})).map(|_| ())), "invalid configuration: property \"username\" is required"),
         (
             refusal(Consumer::parse(&json!({"username": "a.b"})).map(|_| ())),
             "invalid configuration: property \"username\" validation failed: failed to match pattern \"^[a-zA-Z0-9_\\\\-]+$\" with \"a.b\"",
@@ -208,55 +174,23 @@ fn documents_are_read_with_their_defaults() {
         "timeout": {"connect": 1, "send": 2.5, "read": 3}, "create_time": 1_700_000_000,
     }))
     .expect("valid");
-    assert_eq!(
-        (
-            route.id.as_str(),
-            route.service_id.as_deref(),
-            route.priority
-        ),
-        ("7", Some("12"), 0)
-    );
-    assert_eq!(
-        route.uris().chain(route.hosts()).collect::<Vec<_>>(),
-        ["/a", "/b", "h"]
-    );
-    assert!(
-        route.is_enabled() && route.plugins.is_empty() && route.remote_addrs().next().is_none()
-    );
+    assert_eq!((route.id.as_str(), route.service_id.as_deref(), route.priority), ("7", Some("12"), 0));
+    assert_eq!(route.uris().chain(route.hosts()).collect::<Vec<_>>(), ["/a", "/b", "h"]);
+    assert!(route.is_enabled() && route.plugins.is_empty() && route.remote_addrs().next().is_none());
     assert_eq!(route.timeout.map(|timeout| timeout.send), Some(2.5));
-    assert_eq!(
-        (route.create_time, route.labels["a"].as_str()),
-        (Some(1_700_000_000), "b")
-    );
+    assert_eq!((route.create_time, route.labels["a"].as_str()), (Some(1_700_000_000), "b"));
     let upstream = route.upstream.expect("an upstream");
-    assert_eq!(
-        (upstream.algorithm.as_str(), upstream.hash_on),
-        ("roundrobin", HashOn::Vars)
-    );
-    assert_eq!(
-        (upstream.pass_host, upstream.scheme),
-        (PassHost::Pass, Scheme::Http)
-    );
-    assert_eq!(
-        (upstream.nodes, upstream.retries),
-        (Some(Vec::new()), Some(2))
-    );
+    assert_eq!((upstream.algorithm.as_str(), upstream.hash_on), ("roundrobin", HashOn::Vars));
+    assert_eq!((upstream.pass_host, upstream.scheme), (PassHost::Pass, Scheme::Http));
+    assert_eq!((upstream.nodes, upstream.retries), (Some(Vec::new()), Some(2)));
     let pool = upstream.keepalive_pool.expect("a pool");
-    assert_eq!(
-        (pool.size, pool.idle_timeout, pool.requests),
-        (8, 60.0, 1000)
-    );
+    assert_eq!((pool.size, pool.idle_timeout, pool.requests), (8, 60.0, 1000));
 }
 
 #[test]
 fn nodes_of_both_forms_are_the_same() {
-    let node = |host: &str, port: Option<u16>| Node {
-        host: host.to_owned(),
-        port,
-        weight: 1,
-        priority: 0,
-        metadata: None,
-    };
+    let node =
+        |host: &str, port: Option<u16>| Node { host: host.to_owned(), port, weight: 1, priority: 0, metadata: None };
     let rows = [
         (json!({"h:80": 1}), node("h", Some(80))),
         (json!({"h": 1}), node("h", None)),
@@ -266,22 +200,12 @@ fn nodes_of_both_forms_are_the_same() {
         (json!({"2001:db8::68": 1}), node("[2001:db8::68]", None)),
         (json!({"h:": 1}), node("h:", None)),
         (json!({"h:x": 1}), node("h", None)),
-        (
-            json!([{"host": "h", "port": 80, "weight": 1}]),
-            node("h", Some(80)),
-        ),
-        (
-            json!([{"host": "::1", "port": 80, "weight": 1.0}]),
-            node("[::1]", Some(80)),
-        ),
+        (json!([{"host": "h", "port": 80, "weight": 1}]), node("h", Some(80))),
+        (json!([{"host": "::1", "port": 80, "weight": 1.0}]), node("[::1]", Some(80))),
     ];
     for (nodes, expected) in rows {
         let upstream = Upstream::load(&json!({"nodes": nodes}));
-        assert_eq!(
-            upstream.map(|upstream| upstream.nodes),
-            Ok(Some(vec![expected])),
-            "{nodes}"
-        );
+        assert_eq!(upstream.map(|upstream| upstream.nodes), Ok(Some(vec![expected])), "{nodes}");
     }
 }
 
@@ -290,15 +214,9 @@ fn keys_are_paths_and_paths_are_keys() {
     let keys = [
         (Key::new(Kind::Route, "1"), "/routes/1"),
         (Key::new(Kind::Consumer, "jack"), "/consumers/jack"),
-        (
-            Key::credential("jack", "c.1"),
-            "/consumers/jack/credentials/c.1",
-        ),
+        (Key::credential("jack", "c.1"), "/consumers/jack/credentials/c.1"),
         (Key::secret("vault", "1"), "/secrets/vault/1"),
-        (
-            Key::new(Kind::PluginMetadata, "http-logger"),
-            "/plugin_metadata/http-logger",
-        ),
+        (Key::new(Kind::PluginMetadata, "http-logger"), "/plugin_metadata/http-logger"),
     ];
     for (key, path) in keys {
         let key = key.expect(path);
@@ -330,15 +248,7 @@ fn keys_are_paths_and_paths_are_keys() {
 fn debug_shows_no_content() {
     let value = json!({"username": "jack", "plugins": {"key-auth": {"key": "hush"}}});
     let key = Key::new(Kind::Consumer, "jack").expect("valid");
-    let document = Document {
-        key,
-        value: value.clone(),
-        created: 1,
-        modified: 2,
-    };
+    let document = Document { key, value: value.clone(), created: 1, modified: 2 };
     let shown = format!("{document:?} {:?}", Consumer::parse(&value));
-    assert_eq!(
-        shown,
-        "Document(/consumers/jack, created 1, modified 2) Ok(Consumer(jack))"
-    );
+    assert_eq!(shown, "Document(/consumers/jack, created 1, modified 2) Ok(Consumer(jack))");
 }

@@ -97,11 +97,7 @@ pub struct Node {
 impl Node {
     /// The address, unless the host is a name.
     pub fn ip(&self) -> Option<IpAddr> {
-        let bare = self
-            .host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(&self.host);
+        let bare = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&self.host);
         bare.parse().ok()
     }
 }
@@ -190,12 +186,8 @@ impl Upstream {
     /// The rules that the schema cannot express; `written` is what this upstream was read from.
     pub(super) fn check(&self, written: &Value) -> Result<(), DocumentError> {
         refuse_ports(written)?;
-        if self.pass_host == PassHost::Rewrite
-            && self.upstream_host.as_ref().is_none_or(String::is_empty)
-        {
-            return Err(DocumentError::refused(
-                "`upstream_host` can't be empty when `pass_host` is `rewrite`",
-            ));
+        if self.pass_host == PassHost::Rewrite && self.upstream_host.as_ref().is_none_or(String::is_empty) {
+            return Err(DocumentError::refused("`upstream_host` can't be empty when `pass_host` is `rewrite`"));
         }
         if self.algorithm != "chash" || self.hash_on == HashOn::Consumer {
             return Ok(());
@@ -205,10 +197,7 @@ impl Upstream {
         };
         if let Some(schema) = hash_key::schema(self.hash_on) {
             let violation = schema.check(&Value::from(key.as_str()));
-            violation.map_err(|violation| Violation {
-                path: "/key".to_owned(),
-                ..violation
-            })?;
+            violation.map_err(|violation| Violation { path: "/key".to_owned(), ..violation })?;
         }
         Ok(())
     }
@@ -216,11 +205,7 @@ impl Upstream {
 
 /// The Admin API takes IPv6 addresses only in brackets; it looks before it looks at the schema.
 pub(super) fn refuse_bare_ipv6(upstream: &Value) -> Result<(), DocumentError> {
-    let nodes = upstream
-        .get("nodes")
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    let nodes = upstream.get("nodes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     for (index, node) in nodes.iter().enumerate() {
         let host = node.get("host").and_then(Value::as_str).unwrap_or_default();
         if is_bare_ipv6(host) {
@@ -238,9 +223,7 @@ fn is_bare_ipv6(host: &str) -> bool {
 }
 
 /// An upstream within another document, whose schema has filled it already.
-pub(super) fn embedded<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Upstream>, D::Error> {
+pub(super) fn embedded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Upstream>, D::Error> {
     Upstream::deserialize(deserializer).map(Some)
 }
 
@@ -268,72 +251,33 @@ enum Nodes {
 fn nodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Node>>, D::Error> {
     let nodes = match Nodes::deserialize(deserializer)? {
         Nodes::List(list) => list.into_iter().map(Node::from).collect(),
-        Nodes::Weights(weights) => weights
-            .iter()
-            .map(|(address, weight)| weighted(address, weight))
-            .collect(),
+        Nodes::Weights(weights) => weights.iter().map(|(address, weight)| weighted(address, weight)).collect(),
     };
     Ok(Some(nodes))
 }
 
 impl From<Written> for Node {
     fn from(node: Written) -> Node {
-        let Written {
-            host,
-            port,
-            weight,
-            priority,
-            metadata,
-        } = node;
-        let host = if is_bare_ipv6(&host) {
-            format!("[{host}]")
-        } else {
-            host
-        };
-        Node {
-            host,
-            port,
-            weight,
-            priority: priority.unwrap_or(0),
-            metadata,
-        }
+        let Written { host, port, weight, priority, metadata } = node;
+        let host = if is_bare_ipv6(&host) { format!("[{host}]") } else { host };
+        Node { host, port, weight, priority: priority.unwrap_or(0), metadata }
     }
 }
 
 /// A node as the object form writes it: `"host:port": weight`.
 fn weighted(address: &str, weight: &Value) -> Node {
     let (host, port) = split_address(address);
-    let host = if is_bare_ipv6(host) {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    };
+    let host = if is_bare_ipv6(host) { format!("[{host}]") } else { host.to_owned() };
     let port = port.filter(|port| is_port(*port)).map(|port| port as u16);
     let weight = weight.as_f64().map_or(0, |weight| weight as u32);
-    Node {
-        host,
-        port,
-        weight,
-        priority: 0,
-        metadata: None,
-    }
+    Node { host, port, weight, priority: 0, metadata: None }
 }
 
 /// In the object form the schema does not see the ports.
 fn refuse_ports(upstream: &Value) -> Result<(), DocumentError> {
-    let addresses = upstream
-        .get("nodes")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flat_map(Map::keys);
-    match addresses
-        .filter_map(|address| split_address(address).1)
-        .find(|port| !is_port(*port))
-    {
-        Some(port) => Err(DocumentError::refused(format!(
-            "invalid port {}",
-            number_text(port)
-        ))),
+    let addresses = upstream.get("nodes").and_then(Value::as_object).into_iter().flat_map(Map::keys);
+    match addresses.filter_map(|address| split_address(address).1).find(|port| !is_port(*port)) {
+        Some(port) => Err(DocumentError::refused(format!("invalid port {}", number_text(port)))),
         None => Ok(()),
     }
 }
@@ -347,11 +291,7 @@ fn split_address(address: &str) -> (&str, Option<f64>) {
     let Some((host, port)) = address.rsplit_once(':') else {
         return (address, None);
     };
-    let portless = if address.starts_with('[') {
-        !host.ends_with(']')
-    } else {
-        is_ipv6_like(address)
-    };
+    let portless = if address.starts_with('[') { !host.ends_with(']') } else { is_ipv6_like(address) };
     if port.is_empty() || portless {
         return (address, None);
     }

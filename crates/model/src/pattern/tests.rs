@@ -3,19 +3,12 @@ use proptest::prelude::*;
 use super::*;
 
 fn check(pattern: &str, subject: &str, expected: Option<&str>) {
-    let compiled = Pattern::compile(pattern, Case::Sensitive)
-        .unwrap_or_else(|error| panic!("{pattern}: {error}"));
-    let captures = compiled
-        .captures(subject.as_bytes())
-        .expect("within the limit");
-    let found = captures
-        .and_then(|captures| captures.group(0))
-        .and_then(|range| subject.get(range));
+    let compiled = Pattern::compile(pattern, Case::Sensitive).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+    let captures = compiled.captures(subject.as_bytes()).expect("within the limit");
+    let found = captures.and_then(|captures| captures.group(0)).and_then(|range| subject.get(range));
     assert_eq!(found, expected, "{pattern} on {subject:?}");
     assert_eq!(
-        compiled
-            .is_match(subject.as_bytes())
-            .expect("within the limit"),
+        compiled.is_match(subject.as_bytes()).expect("within the limit"),
         expected.is_some(),
         "{pattern} on {subject:?}"
     );
@@ -85,13 +78,10 @@ fn patterns_mean_what_pcre_means() {
 #[test]
 fn what_cannot_be_translated_is_refused() {
     for pattern in [
-        "(", ")", "[a", "\\", "a**", "*a", "(?R)", "(?1)(a)", "(?|a|b)", "(*FAIL)", "\\p{L}",
-        "\\X", "\\G", "\\u0041", "(?x) a", "(?U)a*", "\\x{100}", "(?P>a)", "\\g1",
+        "(", ")", "[a", "\\", "a**", "*a", "(?R)", "(?1)(a)", "(?|a|b)", "(*FAIL)", "\\p{L}", "\\X", "\\G", "\\u0041",
+        "(?x) a", "(?U)a*", "\\x{100}", "(?P>a)", "\\g1",
     ] {
-        assert!(
-            Pattern::compile(pattern, Case::Sensitive).is_err(),
-            "{pattern} should be refused"
-        );
+        assert!(Pattern::compile(pattern, Case::Sensitive).is_err(), "{pattern} should be refused");
     }
 }
 
@@ -121,10 +111,7 @@ fn runaway_backtracking_is_a_fault() {
 #[test]
 fn searching_goes_on_from_a_position() {
     let pattern = Pattern::compile("(b)(x)?", Case::Sensitive).expect("valid");
-    let captures = pattern
-        .captures_at(b"abab", 2)
-        .expect("in limit")
-        .expect("match");
+    let captures = pattern.captures_at(b"abab", 2).expect("in limit").expect("match");
     assert_eq!(captures.group(0), Some(3..4));
     assert_eq!(captures.group(1), Some(3..4));
     assert_eq!(captures.group(2), None);

@@ -51,10 +51,7 @@ pub(super) fn translate(pattern: &str, engine: Engine) -> Result<Translated, Ref
     if engine == Engine::Linear && translation.has_dollar && translation.has_end {
         return Err(Refusal::NeedsBacktracking);
     }
-    Ok(Translated {
-        source: translation.out,
-        has_dollar: translation.has_dollar,
-    })
+    Ok(Translated { source: translation.out, has_dollar: translation.has_dollar })
 }
 
 struct Translation<'p> {
@@ -161,8 +158,7 @@ impl Translation<'_> {
             Some((low, high)) => (low, Some(high)),
             None => (inside, None),
         };
-        let is_number =
-            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if !is_number(low) || !high.is_none_or(|high| high.is_empty() || is_number(high)) {
             return None;
         }
@@ -192,8 +188,7 @@ impl Translation<'_> {
             return Err(Refusal::Malformed("\\ at end of pattern"));
         };
         match byte {
-            b'd' | b'D' | b'w' | b'W' | b's' | b'S' | b'b' | b'B' | b'A' | b'n' | b'r' | b't'
-            | b'f' | b'a' => {
+            b'd' | b'D' | b'w' | b'W' | b's' | b'S' | b'b' | b'B' | b'A' | b'n' | b'r' | b't' | b'f' | b'a' => {
                 self.out.push('\\');
                 self.out.push(char::from(byte));
                 if matches!(byte, b'b' | b'B') && self.peek() == Some(b'{') {
@@ -249,35 +244,23 @@ impl Translation<'_> {
             b'x' => self.hexadecimal(),
             b'0'..=b'7' => Ok(self.octal(byte)),
             b'c' => match self.next() {
-                Some(control) if control.is_ascii_graphic() => {
-                    Ok(control.to_ascii_uppercase() ^ 0x40)
-                }
+                Some(control) if control.is_ascii_graphic() => Ok(control.to_ascii_uppercase() ^ 0x40),
                 _ => Err(Refusal::Malformed("\\c must be followed by a character")),
             },
-            byte if byte.is_ascii_alphanumeric() => {
-                Err(unsupported(&format!("\\{}", char::from(byte))))
-            }
+            byte if byte.is_ascii_alphanumeric() => Err(unsupported(&format!("\\{}", char::from(byte)))),
             byte => Ok(byte),
         }
     }
 
     fn hexadecimal(&mut self) -> Result<u8, Refusal> {
         let digits = if self.eat(b"{") {
-            let close = self
-                .rest
-                .iter()
-                .position(|byte| *byte == b'}')
-                .ok_or(Refusal::Malformed("missing } after \\x{"))?;
+            let close =
+                self.rest.iter().position(|byte| *byte == b'}').ok_or(Refusal::Malformed("missing } after \\x{"))?;
             let (digits, rest) = self.rest.split_at(close);
             self.rest = rest.get(1..).unwrap_or_default();
             digits
         } else {
-            let length = self
-                .rest
-                .iter()
-                .take(2)
-                .take_while(|byte| byte.is_ascii_hexdigit())
-                .count();
+            let length = self.rest.iter().take(2).take_while(|byte| byte.is_ascii_hexdigit()).count();
             let (digits, rest) = self.rest.split_at(length);
             self.rest = rest;
             digits
@@ -308,19 +291,12 @@ impl Translation<'_> {
 
     /// `\1` and friends: a back-reference, or an octal character when there are not that many groups.
     fn numbered(&mut self, first: u8) -> Result<(), Refusal> {
-        let more = self
-            .rest
-            .iter()
-            .take(2)
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let more = self.rest.iter().take(2).take_while(|byte| byte.is_ascii_digit()).count();
         let number = self
             .rest
             .iter()
             .take(more)
-            .fold(usize::from(first - b'0'), |number, digit| {
-                number * 10 + usize::from(digit - b'0')
-            });
+            .fold(usize::from(first - b'0'), |number, digit| number * 10 + usize::from(digit - b'0'));
         if more > 0 && number > self.groups {
             if first > b'7' {
                 return Err(Refusal::Malformed("reference to non-existent group"));
@@ -443,9 +419,7 @@ impl Translation<'_> {
         let mut last = Last::Set;
         loop {
             let Some(byte) = self.next() else {
-                return Err(Refusal::Malformed(
-                    "missing terminating ] for character class",
-                ));
+                return Err(Refusal::Malformed("missing terminating ] for character class"));
             };
             last = match byte {
                 b']' if !first => {
@@ -479,10 +453,7 @@ impl Translation<'_> {
     fn at_set_or_end(&self) -> bool {
         match self.rest {
             [b']', ..] | [b'[', b':', ..] => true,
-            [b'\\', letter, ..] => matches!(
-                letter,
-                b'd' | b'D' | b'w' | b'W' | b's' | b'S' | b'h' | b'v'
-            ),
+            [b'\\', letter, ..] => matches!(letter, b'd' | b'D' | b'w' | b'W' | b's' | b'S' | b'h' | b'v'),
             _ => false,
         }
     }

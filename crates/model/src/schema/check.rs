@@ -4,13 +4,9 @@ use serde_json::{Map, Value};
 
 use super::Violation;
 use super::lua;
-use super::node::{
-    Additional, AnyOf, ArrayRules, Condition, Contains, Dependency, Items, Node, NodeId,
-    ObjectRules,
-};
+use super::node::{Additional, AnyOf, ArrayRules, Condition, Contains, Dependency, Items, Node, NodeId, ObjectRules};
 use super::value::{
-    Check, check_number, check_string, check_type, is_empty, is_object, is_reference, is_table,
-    violation,
+    Check, check_number, check_string, check_type, is_empty, is_object, is_reference, is_table, violation,
 };
 use crate::json::prepend;
 
@@ -27,11 +23,7 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     pub(super) fn new(nodes: &'a [Node]) -> Run<'a> {
-        Run {
-            nodes,
-            depth: 0,
-            steps: 0,
-        }
+        Run { nodes, depth: 0, steps: 0 }
     }
 
     pub(super) fn root(&mut self, value: &mut Value) -> Check {
@@ -108,24 +100,19 @@ impl<'a> Run<'a> {
         if let (Some(format), Value::String(text)) = (node.format, &*value)
             && !format.accepts(text)
         {
-            return Err(violation(format!(
-                "expect valid {} format but got: {text}",
-                format.name()
-            )));
+            return Err(violation(format!("expect valid {} format but got: {text}", format.name())));
         }
         if let Some(constant) = &node.constant
             && !lua::equal(constant, value)
         {
             return Err(violation("failed to check const value"));
         }
-        node.contains
-            .map_or(Ok(()), |contains| self.contains(contains, value))
+        node.contains.map_or(Ok(()), |contains| self.contains(contains, value))
     }
 
     fn compound(&mut self, node: &'a Node, value: &mut Value) -> Check {
         for (index, id) in node.all_of.iter().enumerate() {
-            self.schema(*id, value)
-                .map_err(|v| v.explain(format_args!("allOf {} failed: ", index + 1)))?;
+            self.schema(*id, value).map_err(|v| v.explain(format_args!("allOf {} failed: ", index + 1)))?;
         }
         if let Some(any_of) = &node.any_of {
             self.any_of(any_of, value)?;
@@ -148,10 +135,8 @@ impl<'a> Run<'a> {
         for property in &rules.properties {
             let name = &property.name;
             if let Some(field) = value.get_mut(name) {
-                self.schema(property.node, field).map_err(|v| {
-                    v.explain(format_args!("property \"{name}\" validation failed: "))
-                        .within(name)
-                })?;
+                self.schema(property.node, field)
+                    .map_err(|v| v.explain(format_args!("property \"{name}\" validation failed: ")).within(name))?;
                 if let Some(dependency) = &property.dependency {
                     self.dependency(name, dependency, value)?;
                 }
@@ -177,34 +162,23 @@ impl<'a> Run<'a> {
             count = fields.len() as u64;
         }
         if let Some(min) = rules.min.filter(|min| count < *min) {
-            return Err(violation(format!(
-                "expect object to have at least {min} properties"
-            )));
+            return Err(violation(format!("expect object to have at least {min} properties")));
         }
         if let Some(max) = rules.max.filter(|max| count > *max) {
-            return Err(violation(format!(
-                "expect object to have at most {max} properties"
-            )));
+            return Err(violation(format!("expect object to have at most {max} properties")));
         }
         Ok(())
     }
 
     fn dependency(&mut self, name: &str, dependency: &Dependency, value: &mut Value) -> Check {
         match dependency {
-            Dependency::Names(names) => match names
-                .iter()
-                .find(|needed| value.get(needed.as_str()).is_none())
-            {
-                Some(needed) => Err(violation(format!(
-                    "property \"{needed}\" is required when \"{name}\" is set"
-                ))),
+            Dependency::Names(names) => match names.iter().find(|needed| value.get(needed.as_str()).is_none()) {
+                Some(needed) => Err(violation(format!("property \"{needed}\" is required when \"{name}\" is set"))),
                 None => Ok(()),
             },
-            Dependency::Schema(id) => self.schema(*id, value).map_err(|v| {
-                v.explain(format_args!(
-                    "failed to validate dependent schema for \"{name}\": "
-                ))
-            }),
+            Dependency::Schema(id) => self
+                .schema(*id, value)
+                .map_err(|v| v.explain(format_args!("failed to validate dependent schema for \"{name}\": "))),
         }
     }
 
@@ -216,17 +190,10 @@ impl<'a> Run<'a> {
         }
         for (name, field) in fields.iter_mut() {
             let mut matched = false;
-            for (pattern, id) in rules
-                .patterns
-                .iter()
-                .filter(|(pattern, _)| pattern.is_match(name))
-            {
+            for (pattern, id) in rules.patterns.iter().filter(|(pattern, _)| pattern.is_match(name)) {
                 self.schema(*id, field).map_err(|v| {
                     let source = pattern.source();
-                    v.explain(format_args!(
-                        "failed to validate {name} (matching \"{source}\"): "
-                    ))
-                    .within(name)
+                    v.explain(format_args!("failed to validate {name} (matching \"{source}\"): ")).within(name)
                 })?;
                 matched = true;
             }
@@ -234,17 +201,10 @@ impl<'a> Run<'a> {
                 continue;
             }
             let Additional::Schema(id) = rules.additional else {
-                return Err(
-                    violation(format!("additional properties forbidden, found {name}"))
-                        .within(name),
-                );
+                return Err(violation(format!("additional properties forbidden, found {name}")).within(name));
             };
-            self.schema(id, field).map_err(|v| {
-                v.explain(format_args!(
-                    "failed to validate additional property {name}: "
-                ))
-                .within(name)
-            })?;
+            self.schema(id, field)
+                .map_err(|v| v.explain(format_args!("failed to validate additional property {name}: ")).within(name))?;
         }
         Ok(())
     }
@@ -252,14 +212,10 @@ impl<'a> Run<'a> {
     fn array(&mut self, rules: &ArrayRules, items: &mut [Value]) -> Check {
         let count = items.len() as u64;
         if let Some(min) = rules.min.filter(|min| count < *min) {
-            return Err(violation(format!(
-                "expect array to have at least {min} items"
-            )));
+            return Err(violation(format!("expect array to have at least {min} items")));
         }
         if let Some(max) = rules.max.filter(|max| count > *max) {
-            return Err(violation(format!(
-                "expect array to have at most {max} items"
-            )));
+            return Err(violation(format!("expect array to have at most {max} items")));
         }
         match &rules.items {
             Items::Any => {}
@@ -270,16 +226,11 @@ impl<'a> Run<'a> {
                     self.item(*id, index, item, "item")?;
                 }
             }
-            Items::Tuple {
-                items: schemas,
-                additional,
-            } => {
+            Items::Tuple { items: schemas, additional } => {
                 for (index, item) in items.iter_mut().enumerate() {
                     match (schemas.get(index), additional) {
                         (Some(id), _) => self.item(*id, index, item, "item")?,
-                        (None, Additional::Schema(id)) => {
-                            self.item(*id, index, item, "additional item")?
-                        }
+                        (None, Additional::Schema(id)) => self.item(*id, index, item, "additional item")?,
                         (None, Additional::Forbidden) => {
                             return Err(violation("found unexpected extra items in array"));
                         }
@@ -291,32 +242,22 @@ impl<'a> Run<'a> {
         if rules.unique
             && let Some((first, second)) = lua::equal_items(items)
         {
-            return Err(violation(format!(
-                "expected unique items but items {first} and {second} are equal"
-            )));
+            return Err(violation(format!("expected unique items but items {first} and {second} are equal")));
         }
         Ok(())
     }
 
     fn item(&mut self, id: NodeId, index: usize, item: &mut Value, what: &str) -> Check {
         self.schema(id, item).map_err(|v| {
-            v.explain(format_args!("failed to validate {what} {}: ", index + 1))
-                .within(&index.to_string())
+            v.explain(format_args!("failed to validate {what} {}: ", index + 1)).within(&index.to_string())
         })
     }
 
     fn any_of(&mut self, any_of: &AnyOf, value: &mut Value) -> Check {
-        if any_of
-            .branches
-            .iter()
-            .any(|id| self.attempt(*id, value).is_ok())
-        {
+        if any_of.branches.iter().any(|id| self.attempt(*id, value).is_ok()) {
             return Ok(());
         }
-        Err(violation(format!(
-            "object matches none of the required{}",
-            any_of.requires
-        )))
+        Err(violation(format!("object matches none of the required{}", any_of.requires)))
     }
 
     fn one_of(&mut self, branches: &[NodeId], value: &mut Value) -> Check {
@@ -334,9 +275,7 @@ impl<'a> Run<'a> {
         }
         match matched {
             Some(_) => Ok(()),
-            None => Err(violation(
-                "value should match only one schema, but matches none",
-            )),
+            None => Err(violation("value should match only one schema, but matches none")),
         }
     }
 
@@ -346,9 +285,7 @@ impl<'a> Run<'a> {
             Err(_) => (condition.otherwise, "else"),
         };
         match branch {
-            Some(id) if self.schema(id, value).is_err() => {
-                Err(violation(format!("{name} clause did not match")))
-            }
+            Some(id) if self.schema(id, value).is_err() => Err(violation(format!("{name} clause did not match"))),
             _ => Ok(()),
         }
     }
@@ -357,23 +294,12 @@ impl<'a> Run<'a> {
         match (contains, value) {
             (Contains::Anything, Value::Array(items)) if !items.is_empty() => Ok(()),
             (Contains::Anything, _) => Err(violation("check contains: expect array table")),
-            (Contains::Nothing, Value::Array(_) | Value::Object(_)) => {
-                Err(violation("check contains: expect table"))
-            }
-            (Contains::Schema(_), value) if is_empty(value) => {
-                Err(violation("check contains: empty array is invalid"))
-            }
+            (Contains::Nothing, Value::Array(_) | Value::Object(_)) => Err(violation("check contains: expect table")),
+            (Contains::Schema(_), value) if is_empty(value) => Err(violation("check contains: empty array is invalid")),
             (Contains::Schema(id), Value::Array(items)) => {
                 // Every item is looked at, as each that matches may receive defaults.
-                let matching = items
-                    .iter_mut()
-                    .filter_map(|item| self.attempt(id, item).ok())
-                    .count();
-                if matching == 0 {
-                    Err(violation("failed to check contains"))
-                } else {
-                    Ok(())
-                }
+                let matching = items.iter_mut().filter_map(|item| self.attempt(id, item).ok()).count();
+                if matching == 0 { Err(violation("failed to check contains")) } else { Ok(()) }
             }
             _ => Ok(()),
         }

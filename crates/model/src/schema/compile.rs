@@ -8,8 +8,7 @@ use super::SchemaError;
 use super::format::Format;
 use super::keyword::{Fields, count, keyword, matcher, members, numbers, string, strings, types};
 use super::node::{
-    Additional, AnyOf, ArrayRules, Condition, Contains, Dependency, Items, Node, NodeId,
-    ObjectRules, Property, Type,
+    Additional, AnyOf, ArrayRules, Condition, Contains, Dependency, Items, Node, NodeId, ObjectRules, Property, Type,
 };
 use crate::json::prepend;
 
@@ -18,12 +17,7 @@ const DEEPEST: usize = 64;
 
 /// Compiles `source`; the first node is the root.
 pub(super) fn compile(source: &Value) -> Result<Vec<Node>, SchemaError> {
-    let mut compiler = Compiler {
-        root: source,
-        nodes: Vec::new(),
-        references: HashMap::new(),
-        depth: 0,
-    };
+    let mut compiler = Compiler { root: source, nodes: Vec::new(), references: HashMap::new(), depth: 0 };
     compiler.target("", source)?;
     Ok(compiler.nodes)
 }
@@ -51,10 +45,7 @@ impl Compiler<'_> {
 
     fn reserve(&mut self) -> NodeId {
         // A node that is still being compiled may be reached again by a reference; assume that it fills.
-        self.nodes.push(Node {
-            fills: true,
-            ..Node::default()
-        });
+        self.nodes.push(Node { fills: true, ..Node::default() });
         self.nodes.len() - 1
     }
 
@@ -78,14 +69,9 @@ impl Compiler<'_> {
     }
 
     fn reference(&mut self, reference: &str) -> Result<NodeId, SchemaError> {
-        let unknown = || SchemaError::Reference {
-            path: String::new(),
-            reference: reference.to_owned(),
-        };
+        let unknown = || SchemaError::Reference { path: String::new(), reference: reference.to_owned() };
         let encoded = reference.strip_prefix('#').ok_or_else(unknown)?;
-        let pointer = percent_encoding::percent_decode_str(encoded)
-            .decode_utf8()
-            .map_err(|_| unknown())?;
+        let pointer = percent_encoding::percent_decode_str(encoded).decode_utf8().map_err(|_| unknown())?;
         let root = self.root;
         let source = root.pointer(&pointer).ok_or_else(unknown)?;
         self.target(&pointer, source)
@@ -102,14 +88,9 @@ impl Compiler<'_> {
         }
         self.depth += 1;
         let node = match source {
-            Value::Bool(always) => Ok(Node {
-                always: Some(*always),
-                ..Node::default()
-            }),
+            Value::Bool(always) => Ok(Node { always: Some(*always), ..Node::default() }),
             Value::Object(fields) => self.keywords(fields),
-            _ => Err(SchemaError::NotASchema {
-                path: String::new(),
-            }),
+            _ => Err(SchemaError::NotASchema { path: String::new() }),
         };
         self.depth -= 1;
         node
@@ -119,11 +100,7 @@ impl Compiler<'_> {
         if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
             // Reached only when the root or the target of a reference is a reference itself.
             let target = self.reference(reference)?;
-            return Ok(Node {
-                all_of: vec![target],
-                fills: true,
-                ..Node::default()
-            });
+            return Ok(Node { all_of: vec![target], fills: true, ..Node::default() });
         }
         let types = types(fields)?;
         let options = match fields.get("enum") {
@@ -145,10 +122,7 @@ impl Compiler<'_> {
             condition: self.condition(fields)?,
             not: self.optional(fields, "not")?,
             names_allowed: fields.get("propertyNames").and_then(Value::as_bool),
-            format: fields
-                .get("format")
-                .and_then(Value::as_str)
-                .and_then(Format::named),
+            format: fields.get("format").and_then(Value::as_str).and_then(Format::named),
             constant: fields.get("const").cloned(),
             contains: match fields.get("contains") {
                 None => None,
@@ -165,19 +139,11 @@ impl Compiler<'_> {
 
     /// Whether checking against `node` can change the value: by a default, or by telling `[]` from `{}`.
     fn changes(&self, node: &Node) -> bool {
-        let typed = node
-            .types
-            .as_ref()
-            .is_some_and(|types| matches!(types.any.as_slice(), [Type::Object | Type::Array]));
+        let typed =
+            node.types.as_ref().is_some_and(|types| matches!(types.any.as_slice(), [Type::Object | Type::Array]));
         typed
-            || node
-                .object
-                .as_deref()
-                .is_some_and(|object| object.properties.iter().any(|p| p.default.is_some()))
-            || node
-                .same_value()
-                .chain(node.inner_values())
-                .any(|id| self.fills(id))
+            || node.object.as_deref().is_some_and(|object| object.properties.iter().any(|p| p.default.is_some()))
+            || node.same_value().chain(node.inner_values()).any(|id| self.fills(id))
     }
 
     fn object(&mut self, fields: &Fields) -> Result<Option<ObjectRules>, SchemaError> {
@@ -195,9 +161,7 @@ impl Compiler<'_> {
         }
         let mut required = match fields.get("required") {
             None => Vec::new(),
-            Some(names) => {
-                strings(names).ok_or_else(|| keyword("required", "an array of strings"))?
-            }
+            Some(names) => strings(names).ok_or_else(|| keyword("required", "an array of strings"))?,
         };
         let mut rules = ObjectRules {
             must_be_empty: fields.contains_key("required") && required.is_empty(),
@@ -211,9 +175,7 @@ impl Compiler<'_> {
             dependencies.push((name.clone(), self.dependency(name, dependency)?));
         }
         for (name, source) in members(fields, "properties")? {
-            let node = self
-                .child(name, source)
-                .map_err(|error| error.within("properties"))?;
+            let node = self.child(name, source).map_err(|error| error.within("properties"))?;
             let dependency = dependencies
                 .iter()
                 .position(|(dependent, _)| dependent == name)
@@ -221,10 +183,7 @@ impl Compiler<'_> {
             rules.properties.push(Property {
                 node,
                 required: required.contains(name),
-                default: source
-                    .get("default")
-                    .filter(|default| !default.is_null())
-                    .cloned(),
+                default: source.get("default").filter(|default| !default.is_null()).cloned(),
                 dependency,
                 name: name.clone(),
             });
@@ -234,9 +193,7 @@ impl Compiler<'_> {
         rules.required = required;
         rules.dependencies = dependencies;
         for (pattern, source) in members(fields, "patternProperties")? {
-            let node = self
-                .child(pattern, source)
-                .map_err(|error| error.within("patternProperties"))?;
+            let node = self.child(pattern, source).map_err(|error| error.within("patternProperties"))?;
             rules.patterns.push((matcher(pattern)?, node));
         }
         Ok(Some(rules))
@@ -244,13 +201,10 @@ impl Compiler<'_> {
 
     fn dependency(&mut self, name: &str, source: &Value) -> Result<Dependency, SchemaError> {
         if source.is_array() {
-            let names = strings(source)
-                .ok_or_else(|| keyword("dependencies", "arrays of strings or schemas"))?;
+            let names = strings(source).ok_or_else(|| keyword("dependencies", "arrays of strings or schemas"))?;
             return Ok(Dependency::Names(names));
         }
-        let node = self
-            .child(name, source)
-            .map_err(|error| error.within("dependencies"))?;
+        let node = self.child(name, source).map_err(|error| error.within("dependencies"))?;
         Ok(Dependency::Schema(node))
     }
 
@@ -267,10 +221,7 @@ impl Compiler<'_> {
                 for source in sources {
                     items.push(self.child("items", source)?);
                 }
-                Items::Tuple {
-                    items,
-                    additional: self.additional(fields, "additionalItems")?,
-                }
+                Items::Tuple { items, additional: self.additional(fields, "additionalItems")? }
             }
             Some(Value::Array(_)) => Items::Any,
             Some(source) => Items::Each(self.child("items", source)?),
@@ -279,10 +230,7 @@ impl Compiler<'_> {
             min: count(fields, "minItems")?,
             max: count(fields, "maxItems")?,
             items,
-            unique: fields
-                .get("uniqueItems")
-                .and_then(Value::as_bool)
-                .unwrap_or(false),
+            unique: fields.get("uniqueItems").and_then(Value::as_bool).unwrap_or(false),
         }))
     }
 
@@ -295,11 +243,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn branches(
-        &mut self,
-        fields: &Fields,
-        name: &'static str,
-    ) -> Result<Option<Vec<NodeId>>, SchemaError> {
+    fn branches(&mut self, fields: &Fields, name: &'static str) -> Result<Option<Vec<NodeId>>, SchemaError> {
         let sources = match fields.get(name) {
             None => return Ok(None),
             Some(Value::Array(sources)) => sources,
@@ -307,10 +251,7 @@ impl Compiler<'_> {
         };
         let mut branches = Vec::with_capacity(sources.len());
         for (index, source) in sources.iter().enumerate() {
-            branches.push(
-                self.child(&index.to_string(), source)
-                    .map_err(|error| error.within(name))?,
-            );
+            branches.push(self.child(&index.to_string(), source).map_err(|error| error.within(name))?);
         }
         Ok(Some(branches))
     }
@@ -322,21 +263,13 @@ impl Compiler<'_> {
         if branches.is_empty() {
             return Err(keyword("anyOf", "an array that is not empty"));
         }
-        let sources = fields
-            .get("anyOf")
-            .and_then(Value::as_array)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let sources = fields.get("anyOf").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let required: Vec<String> = sources
             .iter()
             .filter_map(|source| source.get("required"))
             .map(|names| names.to_string().replace('/', "\\/")) // as cjson writes it
             .collect();
-        let requires = if required.is_empty() {
-            String::new()
-        } else {
-            format!(": {}", required.join(" or "))
-        };
+        let requires = if required.is_empty() { String::new() } else { format!(": {}", required.join(" or ")) };
         Ok(Some(AnyOf { branches, requires }))
     }
 
@@ -344,18 +277,11 @@ impl Compiler<'_> {
         let Some(test) = self.optional(fields, "if")? else {
             return Ok(None);
         };
-        Ok(Some(Condition {
-            test,
-            then: self.optional(fields, "then")?,
-            otherwise: self.optional(fields, "else")?,
-        }))
+        Ok(Some(Condition { test, then: self.optional(fields, "then")?, otherwise: self.optional(fields, "else")? }))
     }
 
     fn optional(&mut self, fields: &Fields, keyword: &str) -> Result<Option<NodeId>, SchemaError> {
-        fields
-            .get(keyword)
-            .map(|source| self.child(keyword, source))
-            .transpose()
+        fields.get(keyword).map(|source| self.child(keyword, source)).transpose()
     }
 }
 

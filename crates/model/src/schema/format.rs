@@ -78,16 +78,11 @@ struct Shape {
 
 impl Shape {
     const fn new(pattern: &'static str) -> Shape {
-        Shape {
-            pattern,
-            matcher: OnceLock::new(),
-        }
+        Shape { pattern, matcher: OnceLock::new() }
     }
 
     fn accepts(&self, text: &str) -> bool {
         let matcher = self.matcher.get_or_init(|| Matcher::new(self.pattern).ok());
-        matcher
-            .as_ref()
-            .is_some_and(|matcher| matcher.is_match(text))
+        matcher.as_ref().is_some_and(|matcher| matcher.is_match(text))
     }
 }

@@ -14,27 +14,16 @@ pub(super) fn types(fields: &Fields) -> Result<Option<Types>, SchemaError> {
     let (names, multiple) = match fields.get("type") {
         None => return Ok(None),
         Some(Value::String(name)) => (vec![name.clone()], false),
-        Some(names) => (
-            strings(names).ok_or_else(|| keyword("type", "a string or an array of strings"))?,
-            true,
-        ),
+        Some(names) => (strings(names).ok_or_else(|| keyword("type", "a string or an array of strings"))?, true),
     };
     let mut any = Vec::with_capacity(names.len());
     for name in &names {
-        any.push(Type::named(name).ok_or_else(|| SchemaError::UnknownType {
-            path: String::new(),
-            name: name.clone(),
-        })?);
+        any.push(
+            Type::named(name).ok_or_else(|| SchemaError::UnknownType { path: String::new(), name: name.clone() })?,
+        );
     }
     let text = names.join(", ");
-    Ok(Some(Types {
-        any,
-        text: if multiple {
-            format!("one of {text}")
-        } else {
-            text
-        },
-    }))
+    Ok(Some(Types { any, text: if multiple { format!("one of {text}") } else { text } }))
 }
 
 impl Type {
@@ -59,11 +48,7 @@ pub(super) fn string(fields: &Fields) -> Result<StringRules, SchemaError> {
         Some(Value::String(pattern)) => Some(matcher(pattern)?),
         Some(_) => return Err(keyword("pattern", "a string")),
     };
-    Ok(StringRules {
-        min: count(fields, "minLength")?,
-        max: count(fields, "maxLength")?,
-        pattern,
-    })
+    Ok(StringRules { min: count(fields, "minLength")?, max: count(fields, "maxLength")?, pattern })
 }
 
 pub(super) fn numbers(fields: &Fields) -> Result<NumberRules, SchemaError> {
@@ -87,20 +72,13 @@ pub(super) fn matcher(pattern: &str) -> Result<Matcher, SchemaError> {
 fn number(fields: &Fields, name: &'static str) -> Result<Option<f64>, SchemaError> {
     match fields.get(name) {
         None => Ok(None),
-        Some(value) => value
-            .as_f64()
-            .map(Some)
-            .ok_or_else(|| keyword(name, "a number")),
+        Some(value) => value.as_f64().map(Some).ok_or_else(|| keyword(name, "a number")),
     }
 }
 
 pub(super) fn count(fields: &Fields, name: &'static str) -> Result<Option<u64>, SchemaError> {
     let counted = |number: f64| {
-        if number >= 0.0 {
-            Ok(number as u64)
-        } else {
-            Err(keyword(name, "0 or more"))
-        }
+        if number >= 0.0 { Ok(number as u64) } else { Err(keyword(name, "0 or more")) }
     };
     number(fields, name)?.map(counted).transpose()
 }
@@ -119,17 +97,9 @@ pub(super) fn members<'a>(
 }
 
 pub(super) fn strings(value: &Value) -> Option<Vec<String>> {
-    value
-        .as_array()?
-        .iter()
-        .map(|item| item.as_str().map(str::to_owned))
-        .collect()
+    value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
 pub(super) fn keyword(keyword: &'static str, expected: &'static str) -> SchemaError {
-    SchemaError::Keyword {
-        path: String::new(),
-        keyword,
-        expected,
-    }
+    SchemaError::Keyword { path: String::new(), keyword, expected }
 }

@@ -20,11 +20,7 @@ pub(super) fn type_name(value: &Value) -> &'static str {
 pub(crate) fn number(value: f64) -> String {
     const DIGITS: i32 = 14;
     if value == 0.0 {
-        return if value.is_sign_negative() {
-            "-0".to_owned()
-        } else {
-            "0".to_owned()
-        };
+        return if value.is_sign_negative() { "-0".to_owned() } else { "0".to_owned() };
     }
     let scientific = format!("{value:.13e}");
     let Some((mantissa, exponent)) = scientific.split_once('e') else {
@@ -40,11 +36,7 @@ pub(crate) fn number(value: f64) -> String {
 }
 
 fn trim_fraction(text: &str) -> &str {
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        text
-    }
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
 /// A string as LuaJIT's `%q` writes it.
@@ -58,11 +50,7 @@ pub(super) fn quote(text: &str) -> String {
             c if c.is_ascii_control() => {
                 let wide = chars.peek().is_some_and(char::is_ascii_digit);
                 // Writing to a String cannot fail.
-                let _ = if wide {
-                    write!(quoted, "\\{:03}", c as u32)
-                } else {
-                    write!(quoted, "\\{}", c as u32)
-                };
+                let _ = if wide { write!(quoted, "\\{:03}", c as u32) } else { write!(quoted, "\\{}", c as u32) };
             }
             c => quoted.push(c),
         }
@@ -75,17 +63,11 @@ pub(super) fn quote(text: &str) -> String {
 pub(super) fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b))
-        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
         (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len()
-                && a.iter()
-                    .all(|(key, a)| b.get(key).is_some_and(|b| equal(a, b)))
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| equal(a, b)))
         }
-        (Value::Array(a), Value::Object(o)) | (Value::Object(o), Value::Array(a)) => {
-            a.is_empty() && o.is_empty()
-        }
+        (Value::Array(a), Value::Object(o)) | (Value::Object(o), Value::Array(a)) => a.is_empty() && o.is_empty(),
         (a, b) => a == b,
     }
 }

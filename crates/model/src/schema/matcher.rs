@@ -20,11 +20,7 @@ enum Engine {
 impl Matcher {
     pub(super) fn new(source: &str) -> Result<Matcher, String> {
         let text = translate(source);
-        let bytes = |unicode: bool| {
-            regex::bytes::RegexBuilder::new(&text)
-                .unicode(unicode)
-                .build()
-        };
+        let bytes = |unicode: bool| regex::bytes::RegexBuilder::new(&text).unicode(unicode).build();
         let engine = match bytes(false).or_else(|_| bytes(true)) {
             Ok(regex) => Engine::Linear(regex),
             Err(_) => match fancy_regex::Regex::new(&text) {
@@ -32,10 +28,7 @@ impl Matcher {
                 Err(error) => return Err(error.to_string()),
             },
         };
-        Ok(Matcher {
-            source: source.to_owned(),
-            engine,
-        })
+        Ok(Matcher { source: source.to_owned(), engine })
     }
 
     /// Whether the pattern is found anywhere in `text`. A search that exceeds the backtracking limit finds nothing.
@@ -52,11 +45,7 @@ impl Matcher {
 
     /// APISIX's complaint about a string that does not match.
     pub(super) fn complaint(&self, text: &str) -> String {
-        format!(
-            "failed to match pattern {} with {}",
-            lua::quote(&self.source),
-            lua::quote(text)
-        )
+        format!("failed to match pattern {} with {}", lua::quote(&self.source), lua::quote(text))
     }
 }
 
@@ -89,11 +78,7 @@ fn translate(source: &str) -> String {
                 class = None;
             }
             ('[', Some(_)) => {
-                text.push_str(if chars.peek() == Some(&':') {
-                    "["
-                } else {
-                    "\\["
-                });
+                text.push_str(if chars.peek() == Some(&':') { "[" } else { "\\[" });
                 if chars.next_if_eq(&':').is_some() {
                     text.push(':');
                     for c in chars.by_ref() {
@@ -137,11 +122,7 @@ mod tests {
         let rows = [
             ("^[a-zA-Z0-9-_.]+$", "a-b_c.9", true),
             (r"^\*$|^\*?[0-9a-zA-Z-._\[\]:]+$", "[::1]:80", true),
-            (
-                r"^[^\/]+:\/\/([\da-zA-Z.-]+|\[[\da-fA-F:]+\])(:\d+)?",
-                "http://[::1]:80",
-                true,
-            ),
+            (r"^[^\/]+:\/\/([\da-zA-Z.-]+|\[[\da-fA-F:]+\])(:\d+)?", "http://[::1]:80", true),
             ("^[[a]+$", "[a[", true),
             ("^[]a]+$", "]a", true),
             ("^[[:alpha:]_]+$", "ab_", true),

@@ -96,10 +96,7 @@ impl Schema {
     /// Compiles `source`. Unknown keywords are ignored.
     pub fn compile(source: &Value) -> Result<Schema, SchemaError> {
         let nodes = compile::compile(source)?;
-        Ok(Schema {
-            source: source.clone(),
-            nodes,
-        })
+        Ok(Schema { source: source.clone(), nodes })
     }
 
     /// The schema as it was written.

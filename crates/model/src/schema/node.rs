@@ -161,30 +161,17 @@ impl Node {
     pub(super) fn same_value(&self) -> impl Iterator<Item = NodeId> + '_ {
         let object = self.object.as_deref().into_iter();
         let properties = object.clone().flat_map(|object| &object.properties);
-        let dependencies =
-            properties
-                .filter_map(|property| property.dependency.as_ref())
-                .chain(object.flat_map(|object| {
-                    object.dependencies.iter().map(|(_, dependency)| dependency)
-                }))
-                .filter_map(|dependency| match dependency {
-                    Dependency::Schema(id) => Some(*id),
-                    Dependency::Names(_) => None,
-                });
-        let condition = self
-            .condition
-            .iter()
-            .flat_map(|c| [Some(c.test), c.then, c.otherwise])
-            .flatten();
+        let dependencies = properties
+            .filter_map(|property| property.dependency.as_ref())
+            .chain(object.flat_map(|object| object.dependencies.iter().map(|(_, dependency)| dependency)))
+            .filter_map(|dependency| match dependency {
+                Dependency::Schema(id) => Some(*id),
+                Dependency::Names(_) => None,
+            });
+        let condition = self.condition.iter().flat_map(|c| [Some(c.test), c.then, c.otherwise]).flatten();
         let any_of = self.any_of.iter().flat_map(|any_of| &any_of.branches);
         let one_of = self.one_of.iter().flatten();
-        self.all_of
-            .iter()
-            .chain(any_of)
-            .chain(one_of)
-            .copied()
-            .chain(condition)
-            .chain(dependencies)
+        self.all_of.iter().chain(any_of).chain(one_of).copied().chain(condition).chain(dependencies)
     }
 
     /// The subschemas that apply to fields and items of the value.
@@ -200,9 +187,7 @@ impl Node {
                 Items::Tuple { items, additional } => (None, items.as_slice(), additional.schema()),
                 Items::Any | Items::Forbidden => (None, [].as_slice(), None),
             };
-            each.into_iter()
-                .chain(tuple.iter().copied())
-                .chain(additional)
+            each.into_iter().chain(tuple.iter().copied()).chain(additional)
         });
         fields.chain(items)
     }

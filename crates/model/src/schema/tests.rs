@@ -10,13 +10,9 @@ fn compile(source: &Value) -> Schema {
 /// `rows.json` holds `[schema, value, failure or null]`; the failures were produced by the Lua library itself.
 #[test]
 fn failures_are_worded_as_by_the_lua_library() {
-    let rows: Vec<(Value, Value, Option<String>)> =
-        serde_json::from_str(include_str!("rows.json")).expect("rows");
+    let rows: Vec<(Value, Value, Option<String>)> = serde_json::from_str(include_str!("rows.json")).expect("rows");
     for (source, value, expected) in rows {
-        let failure = compile(&source)
-            .check(&value)
-            .err()
-            .map(|violation| violation.message);
+        let failure = compile(&source).check(&value).err().map(|violation| violation.message);
         assert_eq!(failure, expected, "{source} {value}");
     }
 }
@@ -27,15 +23,9 @@ fn violations_carry_the_place() {
         "properties": {"a/b": {"items": {"additionalProperties": false}}},
         "patternProperties": {"^x": {"type": "string"}},
     }));
-    let rows = [
-        (json!({"a/b": [{}, {"k": 1}]}), "/a~1b/1/k"),
-        (json!({"xy": 1}), "/xy"),
-    ];
+    let rows = [(json!({"a/b": [{}, {"k": 1}]}), "/a~1b/1/k"), (json!({"xy": 1}), "/xy")];
     for (value, path) in rows {
-        assert_eq!(
-            schema.check(&value).map_err(|violation| violation.path),
-            Err(path.to_owned())
-        );
+        assert_eq!(schema.check(&value).map_err(|violation| violation.path), Err(path.to_owned()));
     }
 }
 
@@ -51,72 +41,39 @@ fn references_to_secrets_stand_for_strings_only() {
         (&string, "secret://", false),
         (&untyped, "$env://X", true),
         (&json!({"type": "integer"}), "$env://X", false),
-        (
-            &json!({"type": ["string", "integer"], "maxLength": 3}),
-            "$env://X",
-            false,
-        ),
+        (&json!({"type": ["string", "integer"], "maxLength": 3}), "$env://X", false),
     ];
     for (source, text, accepted) in rows {
-        assert_eq!(
-            compile(source).check(&json!(text)).is_ok(),
-            accepted,
-            "{source} {text}"
-        );
+        assert_eq!(compile(source).check(&json!(text)).is_ok(), accepted, "{source} {text}");
     }
 }
 
 #[test]
 fn defaults_are_filled_where_the_value_matches() {
-    let redis =
-        json!({"properties": {"port": {"default": 6379}, "host": {}}, "required": ["host"]});
+    let redis = json!({"properties": {"port": {"default": 6379}, "host": {}}, "required": ["host"]});
     let rows = [
         (
             json!({"properties": {"a": {"default": 1}, "b": {"properties": {"c": {"default": [1]}}}}}),
             json!({"b": {}}),
             json!({"b": {"c": [1]}, "a": 1}),
         ),
-        (
-            json!({"properties": {"a": {"default": null}, "b": {"default": false}}}),
-            json!({}),
-            json!({"b": false}),
-        ),
-        (
-            json!({"items": {"properties": {"a": {"default": 1}}}}),
-            json!([{}, {"a": 2}]),
-            json!([{"a": 1}, {"a": 2}]),
-        ),
-        (
-            json!({"anyOf": [redis, {"properties": {"x": {"default": 1}}}]}),
-            json!({}),
-            json!({"x": 1}),
-        ),
-        (
-            json!({"oneOf": [redis, {"required": ["y"]}]}),
-            json!({"host": "h"}),
-            json!({"host": "h", "port": 6379}),
-        ),
+        (json!({"properties": {"a": {"default": null}, "b": {"default": false}}}), json!({}), json!({"b": false})),
+        (json!({"items": {"properties": {"a": {"default": 1}}}}), json!([{}, {"a": 2}]), json!([{"a": 1}, {"a": 2}])),
+        (json!({"anyOf": [redis, {"properties": {"x": {"default": 1}}}]}), json!({}), json!({"x": 1})),
+        (json!({"oneOf": [redis, {"required": ["y"]}]}), json!({"host": "h"}), json!({"host": "h", "port": 6379})),
         (
             json!({"properties": {"policy": {"default": "redis"}},
                 "if": {"properties": {"policy": {"const": "redis"}}}, "then": redis}),
             json!({"host": "h"}),
             json!({"host": "h", "policy": "redis", "port": 6379}),
         ),
-        (
-            json!({"dependencies": {"host": redis}}),
-            json!({"host": "h"}),
-            json!({"host": "h", "port": 6379}),
-        ),
+        (json!({"dependencies": {"host": redis}}), json!({"host": "h"}), json!({"host": "h", "port": 6379})),
         (
             json!({"patternProperties": {".*": redis}}),
             json!({"r": {"host": 1}}),
             json!({"r": {"host": 1, "port": 6379}}),
         ),
-        (
-            json!({"not": {"properties": {"a": {"default": 1}}, "required": ["b"]}}),
-            json!({}),
-            json!({}),
-        ),
+        (json!({"not": {"properties": {"a": {"default": 1}}, "required": ["b"]}}), json!({}), json!({})),
         (
             json!({"properties": {"o": {"type": "object"}, "a": {"type": "array"}}}),
             json!({"o": [], "a": {}}),
@@ -125,9 +82,7 @@ fn defaults_are_filled_where_the_value_matches() {
     ];
     for (source, mut value, expected) in rows {
         let schema = compile(&source);
-        schema
-            .check(&value)
-            .unwrap_or_else(|violation| panic!("{source}: {violation}"));
+        schema.check(&value).unwrap_or_else(|violation| panic!("{source}: {violation}"));
         schema.fill_defaults(&mut value);
         assert_eq!(value, expected, "{source}");
     }
@@ -168,43 +123,17 @@ fn unknown_fields_are_found_with_a_suggestion() {
 #[test]
 fn schemas_that_mean_nothing_are_refused() {
     let rows = [
-        (
-            json!(1),
-            "schema at \"\" is neither an object nor a boolean",
-        ),
-        (
-            json!({"properties": {"a": {"type": "text"}}}),
-            "invalid JSON type: text at \"/properties/a\"",
-        ),
-        (
-            json!({"anyOf": []}),
-            "\"anyOf\" at \"\" should be an array that is not empty",
-        ),
-        (
-            json!({"items": {"minLength": "1"}}),
-            "\"minLength\" at \"/items\" should be a number",
-        ),
-        (
-            json!({"$ref": "#/nowhere"}),
-            "unknown reference \"#/nowhere\" at \"\"",
-        ),
-        (
-            json!({"properties": {"a": {"$ref": "http://x/"}}}),
-            "unknown reference \"http://x/\" at \"/properties/a\"",
-        ),
+        (json!(1), "schema at \"\" is neither an object nor a boolean"),
+        (json!({"properties": {"a": {"type": "text"}}}), "invalid JSON type: text at \"/properties/a\""),
+        (json!({"anyOf": []}), "\"anyOf\" at \"\" should be an array that is not empty"),
+        (json!({"items": {"minLength": "1"}}), "\"minLength\" at \"/items\" should be a number"),
+        (json!({"$ref": "#/nowhere"}), "unknown reference \"#/nowhere\" at \"\""),
+        (json!({"properties": {"a": {"$ref": "http://x/"}}}), "unknown reference \"http://x/\" at \"/properties/a\""),
     ];
     for (source, expected) in rows {
-        assert_eq!(
-            Schema::compile(&source)
-                .map(|_| ())
-                .map_err(|error| error.to_string()),
-            Err(expected.to_owned())
-        );
+        assert_eq!(Schema::compile(&source).map(|_| ()).map_err(|error| error.to_string()), Err(expected.to_owned()));
     }
-    assert!(matches!(
-        Schema::compile(&json!({"pattern": "("})),
-        Err(SchemaError::Pattern { .. })
-    ));
+    assert!(matches!(Schema::compile(&json!({"pattern": "("})), Err(SchemaError::Pattern { .. })));
 }
 
 #[test]
@@ -213,14 +142,9 @@ fn recursion_is_bounded_in_depth_and_in_time() {
     for _ in 0..200 {
         deep = json!({"items": deep});
     }
-    assert_eq!(
-        Schema::compile(&deep).map(|_| ()),
-        Err(SchemaError::TooDeep)
-    );
+    assert_eq!(Schema::compile(&deep).map(|_| ()), Err(SchemaError::TooDeep));
 
-    let list = compile(
-        &json!({"properties": {"next": {"$ref": "#"}, "n": {"type": "integer", "default": 0}}}),
-    );
+    let list = compile(&json!({"properties": {"next": {"$ref": "#"}, "n": {"type": "integer", "default": 0}}}));
     let mut value = json!({"n": "x"});
     for _ in 0..5 {
         value = json!({"next": value});
@@ -232,20 +156,13 @@ fn recursion_is_bounded_in_depth_and_in_time() {
     assert!(list.check(&value).is_err());
     assert!(list.unknown_fields(&value).is_empty());
 
-    assert!(
-        compile(&json!({"allOf": [{"$ref": "#"}]}))
-            .check(&json!(1))
-            .is_err()
-    );
+    assert!(compile(&json!({"allOf": [{"$ref": "#"}]})).check(&json!(1)).is_err());
     assert!(Schema::compile(&json!({"a": {"$ref": "#/a"}, "not": {"$ref": "#/a"}})).is_ok());
 }
 
 fn any_value() -> impl Strategy<Value = Value> {
-    let words = || {
-        prop::sample::select(vec![
-            "a", "b", "type", "object", "array", "string", "integer", "^a", "(", "$env://x",
-        ])
-    };
+    let words =
+        || prop::sample::select(vec!["a", "b", "type", "object", "array", "string", "integer", "^a", "(", "$env://x"]);
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -288,10 +205,7 @@ fn any_value() -> impl Strategy<Value = Value> {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
             prop::collection::vec((keys.clone(), inner), 0..5).prop_map(|fields| Value::Object(
-                fields
-                    .into_iter()
-                    .map(|(k, v)| (k.to_owned(), v))
-                    .collect::<Map<_, _>>()
+                fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Map<_, _>>()
             )),
         ]
     })

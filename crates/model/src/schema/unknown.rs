@@ -61,11 +61,7 @@ fn fields(search: &Search<'_>, ids: &[NodeId], value: &Value, depth: usize) -> V
                 let inner = field_schemas(&nodes, name);
                 if !open && !declared.contains(&name.as_str()) {
                     let suggestion = nearest(name, &declared);
-                    unknown.push(UnknownField {
-                        path: prepend("", name),
-                        name: name.clone(),
-                        suggestion,
-                    });
+                    unknown.push(UnknownField { path: prepend("", name), name: name.clone(), suggestion });
                 }
                 unknown.extend(within(fields(search, &inner, field, depth + 1), name));
             }
@@ -73,10 +69,7 @@ fn fields(search: &Search<'_>, ids: &[NodeId], value: &Value, depth: usize) -> V
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
                 let inner = item_schemas(&nodes, index);
-                unknown.extend(within(
-                    fields(search, &inner, item, depth + 1),
-                    &index.to_string(),
-                ));
+                unknown.extend(within(fields(search, &inner, item, depth + 1), &index.to_string()));
             }
         }
         _ => {}
@@ -85,28 +78,17 @@ fn fields(search: &Search<'_>, ids: &[NodeId], value: &Value, depth: usize) -> V
 }
 
 fn within(found: Vec<UnknownField>, segment: &str) -> impl Iterator<Item = UnknownField> {
-    found.into_iter().map(move |field| UnknownField {
-        path: prepend(&field.path, segment),
-        ..field
-    })
+    found.into_iter().map(move |field| UnknownField { path: prepend(&field.path, segment), ..field })
 }
 
 fn declared<'a>(nodes: &[&'a Node]) -> Vec<&'a str> {
     let objects = nodes.iter().filter_map(|node| node.object.as_deref());
-    objects
-        .flat_map(|object| {
-            object
-                .properties
-                .iter()
-                .map(|property| property.name.as_str())
-        })
-        .collect()
+    objects.flat_map(|object| object.properties.iter().map(|property| property.name.as_str())).collect()
 }
 
 fn is_open(node: &Node) -> bool {
     node.object.as_deref().is_some_and(|object| {
-        !object.patterns.is_empty()
-            || matches!(object.additional, Additional::Any | Additional::Schema(_))
+        !object.patterns.is_empty() || matches!(object.additional, Additional::Any | Additional::Schema(_))
     })
 }
 
@@ -114,20 +96,8 @@ fn field_schemas(nodes: &[&Node], name: &str) -> Vec<NodeId> {
     let mut ids = Vec::new();
     for object in nodes.iter().filter_map(|node| node.object.as_deref()) {
         let before = ids.len();
-        ids.extend(
-            object
-                .properties
-                .iter()
-                .filter(|property| property.name == name)
-                .map(|property| property.node),
-        );
-        ids.extend(
-            object
-                .patterns
-                .iter()
-                .filter(|(pattern, _)| pattern.is_match(name))
-                .map(|(_, id)| *id),
-        );
+        ids.extend(object.properties.iter().filter(|property| property.name == name).map(|property| property.node));
+        ids.extend(object.patterns.iter().filter(|(pattern, _)| pattern.is_match(name)).map(|(_, id)| *id));
         if ids.len() == before {
             ids.extend(object.additional.schema());
         }

@@ -12,20 +12,13 @@ pub(super) type Check = Result<(), Violation>;
 /// Whether a string is a reference that is resolved later. APISIX ignores the case of `$env://` only.
 pub(super) fn is_reference(text: &str) -> bool {
     const ENV: &str = "$env://";
-    text.starts_with("$secret://")
-        || text
-            .get(..ENV.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(ENV))
+    text.starts_with("$secret://") || text.get(..ENV.len()).is_some_and(|start| start.eq_ignore_ascii_case(ENV))
 }
 
 /// Checks the type, and gives an empty table the form that the type asks for.
 pub(super) fn check_type(types: &Types, value: &mut Value) -> Check {
     if !types.any.iter().any(|kind| kind.accepts(value)) {
-        return Err(violation(format!(
-            "wrong type: expected {}, got {}",
-            types.text,
-            lua::type_name(value)
-        )));
+        return Err(violation(format!("wrong type: expected {}, got {}", types.text, lua::type_name(value))));
     }
     match (types.any.as_slice(), &*value) {
         ([Type::Object], Value::Array(_)) => *value = Value::Object(Map::new()),
@@ -54,14 +47,10 @@ pub(super) fn check_string(rules: &StringRules, text: &str) -> Check {
     if rules.min.is_some() || rules.max.is_some() {
         let length = text.chars().count() as u64;
         if let Some(min) = rules.min.filter(|min| length < *min) {
-            return Err(violation(format!(
-                "string too short, expected at least {min}, got {length}"
-            )));
+            return Err(violation(format!("string too short, expected at least {min}, got {length}")));
         }
         if let Some(max) = rules.max.filter(|max| length > *max) {
-            return Err(violation(format!(
-                "string too long, expected at most {max}, got {length}"
-            )));
+            return Err(violation(format!("string too long, expected at most {max}, got {length}")));
         }
     }
     match &rules.pattern {
@@ -76,9 +65,7 @@ pub(super) fn check_number(rules: &NumberRules, found: f64) -> Check {
             return Ok(());
         }
         let (found, bound) = (lua::number(found), lua::number(bound));
-        Err(violation(format!(
-            "expected {found} to be {relation} {bound}"
-        )))
+        Err(violation(format!("expected {found} to be {relation} {bound}")))
     };
     if let Some(bound) = rules.minimum {
         expect(found >= bound, bound, "at least")?;
@@ -127,8 +114,5 @@ pub(super) fn is_empty(value: &Value) -> bool {
 }
 
 pub(super) fn violation(message: impl Into<String>) -> Violation {
-    Violation {
-        message: message.into(),
-        path: String::new(),
-    }
+    Violation { message: message.into(), path: String::new() }
 }

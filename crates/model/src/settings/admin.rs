@@ -49,35 +49,22 @@ pub enum AdminRole {
 }
 
 /// The keys that APISIX's documentation and old default configurations print.
-const EXAMPLE_KEYS: [&[u8]; 2] = [
-    b"edd1c9f034335f136f87ad84b625c8f1",
-    b"4054f7cf07e344346cd3f287985e76a2",
-];
+const EXAMPLE_KEYS: [&[u8]; 2] = [b"edd1c9f034335f136f87ad84b625c8f1", b"4054f7cf07e344346cd3f287985e76a2"];
 
 impl Admin {
     pub(super) fn read(reader: &Reader<'_>, compat: Compat) -> Result<Self, SettingsError> {
         read_version(reader)?;
-        let default_ip = if compat.is_safe(DifferenceId::AdminListen) {
-            Ipv4Addr::LOCALHOST
-        } else {
-            Ipv4Addr::UNSPECIFIED
-        };
+        let default_ip =
+            if compat.is_safe(DifferenceId::AdminListen) { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
         let ip = reader.take("deployment.admin.admin_listen.ip")?;
         let port: Option<u16> = reader.take("deployment.admin.admin_listen.port")?;
         let loopback = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 24);
         Ok(Self {
             is_enabled: reader.take("apisix.enable_admin")?.unwrap_or(true),
-            listen: Endpoint(SocketAddr::new(
-                ip.unwrap_or(IpAddr::V4(default_ip)),
-                port.unwrap_or(9180),
-            )),
+            listen: Endpoint(SocketAddr::new(ip.unwrap_or(IpAddr::V4(default_ip)), port.unwrap_or(9180))),
             keys: read_keys(reader, compat)?,
-            key_required: reader
-                .take("deployment.admin.admin_key_required")?
-                .unwrap_or(true),
-            allow: reader
-                .take("deployment.admin.allow_admin")?
-                .unwrap_or_else(|| vec![loopback.into()]),
+            key_required: reader.take("deployment.admin.admin_key_required")?.unwrap_or(true),
+            allow: reader.take("deployment.admin.allow_admin")?.unwrap_or_else(|| vec![loopback.into()]),
             cors: reader
                 .take("deployment.admin.enable_admin_cors")?
                 .unwrap_or(!compat.is_safe(DifferenceId::AdminCors)),
@@ -100,11 +87,7 @@ fn read_keys(reader: &Reader<'_>, compat: Compat) -> Result<Vec<AdminKey>, Setti
         None => return Ok(Vec::new()),
         Some(Value::Array(items)) => items,
         Some(other) => {
-            return Err(SettingsError::wrong(
-                PATH,
-                "a list of {name, key, role}",
-                other,
-            ));
+            return Err(SettingsError::wrong(PATH, "a list of {name, key, role}", other));
         }
     };
     let mut keys = Vec::with_capacity(items.len());
@@ -117,9 +100,7 @@ fn read_keys(reader: &Reader<'_>, compat: Compat) -> Result<Vec<AdminKey>, Setti
         if key.key.expose().is_empty() {
             continue;
         }
-        let is_example = EXAMPLE_KEYS
-            .iter()
-            .any(|example| key.key.is_equal_to(example));
+        let is_example = EXAMPLE_KEYS.iter().any(|example| key.key.is_equal_to(example));
         if is_example && compat.is_safe(DifferenceId::ExampleAdminKey) {
             return Err(SettingsError::ExampleAdminKey(key.name));
         }
@@ -129,10 +110,7 @@ fn read_keys(reader: &Reader<'_>, compat: Compat) -> Result<Vec<AdminKey>, Setti
 }
 
 fn read_key(map: &Map<String, Value>) -> Option<AdminKey> {
-    if map
-        .keys()
-        .any(|key| !matches!(key.as_str(), "name" | "key" | "role"))
-    {
+    if map.keys().any(|key| !matches!(key.as_str(), "name" | "key" | "role")) {
         return None;
     }
     let role = match map.get("role")?.as_str()? {
@@ -147,9 +125,5 @@ fn read_key(map: &Map<String, Value>) -> Option<AdminKey> {
         Some(Value::Null) | None => String::new(),
         Some(_) => return None,
     };
-    Some(AdminKey {
-        name: map.get("name")?.as_str()?.to_owned(),
-        key: Secret::new(key),
-        role,
-    })
+    Some(AdminKey { name: map.get("name")?.as_str()?.to_owned(), key: Secret::new(key), role })
 }

@@ -79,17 +79,10 @@ pub struct EtcdTls {
 }
 
 impl Deployment {
-    pub(super) fn read(
-        reader: &Reader<'_>,
-        env: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self, SettingsError> {
+    pub(super) fn read(reader: &Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let hosts = read_hosts(reader, env)?;
         let (role, provider) = read_role(reader, hosts.is_some())?;
-        Ok(Self {
-            role,
-            provider,
-            etcd: Etcd::read(reader, hosts)?,
-        })
+        Ok(Self { role, provider, etcd: Etcd::read(reader, hosts)? })
     }
 }
 
@@ -97,22 +90,12 @@ impl Etcd {
     fn read(reader: &Reader<'_>, hosts: Option<Vec<String>>) -> Result<Self, SettingsError> {
         Ok(Self {
             hosts: hosts.unwrap_or_else(|| vec!["http://127.0.0.1:2379".to_owned()]),
-            prefix: reader
-                .take("deployment.etcd.prefix")?
-                .unwrap_or_else(|| "/apisix".to_owned()),
-            timeout: reader
-                .take("deployment.etcd.timeout")?
-                .unwrap_or(Duration::from_secs(30)),
-            watch_timeout: reader
-                .take("deployment.etcd.watch_timeout")?
-                .unwrap_or(Duration::from_secs(50)),
+            prefix: reader.take("deployment.etcd.prefix")?.unwrap_or_else(|| "/apisix".to_owned()),
+            timeout: reader.take("deployment.etcd.timeout")?.unwrap_or(Duration::from_secs(30)),
+            watch_timeout: reader.take("deployment.etcd.watch_timeout")?.unwrap_or(Duration::from_secs(50)),
             startup_retry: reader.take("deployment.etcd.startup_retry")?.unwrap_or(2),
-            user: reader
-                .take::<Text>("deployment.etcd.user")?
-                .map(|user| user.0),
-            password: reader
-                .take::<Text>("deployment.etcd.password")?
-                .map(|password| Secret::new(password.0)),
+            user: reader.take::<Text>("deployment.etcd.user")?.map(|user| user.0),
+            password: reader.take::<Text>("deployment.etcd.password")?.map(|password| Secret::new(password.0)),
             tls: EtcdTls {
                 verify: reader.take("deployment.etcd.tls.verify")?.unwrap_or(true),
                 cert: reader.take("deployment.etcd.tls.cert")?,
@@ -124,30 +107,20 @@ impl Etcd {
 }
 
 /// The written hosts; the environment wins, as in APISIX.
-fn read_hosts(
-    reader: &Reader<'_>,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Option<Vec<String>>, SettingsError> {
+fn read_hosts(reader: &Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Vec<String>>, SettingsError> {
     const PATH: &str = "deployment.etcd.host";
     const VARIABLE: &str = "APISIX_DEPLOYMENT_ETCD_HOST";
     let written = reader.raw(PATH)?;
-    let from_env = env(VARIABLE)
-        .map(|text| serde_json::from_str::<Value>(&text).unwrap_or(Value::String(text)));
+    let from_env = env(VARIABLE).map(|text| serde_json::from_str::<Value>(&text).unwrap_or(Value::String(text)));
     let (path, value) = match (&from_env, written) {
         (Some(value), _) => (VARIABLE, value),
         (None, Some(value)) => (PATH, value),
         (None, None) => return Ok(None),
     };
-    let hosts: Option<Vec<String>> =
-        value
-            .as_array()
-            .filter(|hosts| !hosts.is_empty())
-            .and_then(|hosts| {
-                hosts
-                    .iter()
-                    .map(|host| host.as_str().map(str::to_owned))
-                    .collect()
-            });
+    let hosts: Option<Vec<String>> = value
+        .as_array()
+        .filter(|hosts| !hosts.is_empty())
+        .and_then(|hosts| hosts.iter().map(|host| host.as_str().map(str::to_owned)).collect());
     let is_url = |host: &String| host.starts_with("http://") || host.starts_with("https://");
     hosts
         .filter(|hosts| hosts.iter().all(is_url))
@@ -190,10 +163,7 @@ fn read_role(reader: &Reader<'_>, has_etcd: bool) -> Result<(Role, Provider), Se
     Ok((role, written.unwrap_or(default)))
 }
 
-fn read_provider(
-    reader: &Reader<'_>,
-    path: &'static str,
-) -> Result<Option<Provider>, SettingsError> {
+fn read_provider(reader: &Reader<'_>, path: &'static str) -> Result<Option<Provider>, SettingsError> {
     let Some(value) = reader.raw(path)? else {
         return Ok(None);
     };
@@ -202,10 +172,6 @@ fn read_provider(
         Some("etcd") => Ok(Some(Provider::Etcd)),
         Some("yaml") => Ok(Some(Provider::Yaml)),
         Some("json") => Ok(Some(Provider::Json)),
-        _ => Err(SettingsError::wrong(
-            path,
-            "embedded, etcd, yaml or json",
-            value,
-        )),
+        _ => Err(SettingsError::wrong(path, "embedded, etcd, yaml or json", value)),
     }
 }

@@ -37,11 +37,7 @@ pub enum SettingsError {
 impl SettingsError {
     /// A value that is not what its key needs.
     pub(super) fn wrong(path: impl Into<String>, expected: &'static str, got: &Value) -> Self {
-        Self::Wrong {
-            path: path.into(),
-            expected,
-            got: describe(got),
-        }
+        Self::Wrong { path: path.into(), expected, got: describe(got) }
     }
 }
 

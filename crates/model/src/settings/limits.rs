@@ -64,19 +64,11 @@ const SAFE_REQUEST_BODY: u64 = 64 * 1024 * 1024;
 const SAFE_MIN_RATE: u64 = 256;
 
 impl Limits {
-    pub(super) fn read(
-        reader: &Reader<'_>,
-        compat: Compat,
-        notices: &mut Vec<Notice>,
-    ) -> Result<Self, SettingsError> {
+    pub(super) fn read(reader: &Reader<'_>, compat: Compat, notices: &mut Vec<Notice>) -> Result<Self, SettingsError> {
         let slow_clients = compat.is_safe(DifferenceId::SlowClients);
         let second = Duration::from_secs(1);
         let header_timeout = reader.take("nginx_config.http.client_header_timeout")?;
-        let default_head_timeout = if slow_clients {
-            15 * second
-        } else {
-            60 * second
-        };
+        let default_head_timeout = if slow_clients { 15 * second } else { 60 * second };
         Ok(Self {
             request_line: size(reader, "portcullis.limits.request_line")?.unwrap_or(8192),
             headers: reader.take("portcullis.limits.headers")?.unwrap_or(100),
@@ -89,32 +81,20 @@ impl Limits {
                 .take("portcullis.limits.body_timeout")?
                 .or_else(|| slow_clients.then_some(300 * second))
                 .filter(|timeout| !timeout.is_zero()),
-            body_idle_timeout: reader
-                .take("nginx_config.http.client_body_timeout")?
-                .unwrap_or(60 * second),
-            send_timeout: reader
-                .take("nginx_config.http.send_timeout")?
-                .unwrap_or(10 * second),
-            keepalive_timeout: reader
-                .take("nginx_config.http.keepalive_timeout")?
-                .unwrap_or(60 * second),
+            body_idle_timeout: reader.take("nginx_config.http.client_body_timeout")?.unwrap_or(60 * second),
+            send_timeout: reader.take("nginx_config.http.send_timeout")?.unwrap_or(10 * second),
+            keepalive_timeout: reader.take("nginx_config.http.keepalive_timeout")?.unwrap_or(60 * second),
             min_rate: reader
                 .take("portcullis.limits.min_rate")?
                 .map(|rate: ByteSize| rate.0)
                 .or_else(|| slow_clients.then_some(SAFE_MIN_RATE))
                 .filter(|rate| *rate > 0),
-            connections: reader
-                .take("portcullis.limits.connections")?
-                .unwrap_or(100_000),
+            connections: reader.take("portcullis.limits.connections")?.unwrap_or(100_000),
             connections_per_client: reader
                 .take("portcullis.limits.connections_per_client")?
                 .filter(|connections| *connections > 0),
-            requests_per_connection: Some(
-                reader
-                    .take("portcullis.limits.requests_per_connection")?
-                    .unwrap_or(10_000),
-            )
-            .filter(|requests| *requests > 0),
+            requests_per_connection: Some(reader.take("portcullis.limits.requests_per_connection")?.unwrap_or(10_000))
+                .filter(|requests| *requests > 0),
             buffered_body_budget: reader
                 .take::<ByteSize>("portcullis.limits.buffered_body_budget")?
                 .map_or(512 * 1024 * 1024, |budget| budget.0),
@@ -127,24 +107,12 @@ impl Limits {
 impl H2Limits {
     fn read(reader: &Reader<'_>) -> Result<Self, SettingsError> {
         Ok(Self {
-            max_concurrent_streams: reader
-                .take("portcullis.limits.h2.max_concurrent_streams")?
-                .unwrap_or(128),
-            max_resets: reader
-                .take("portcullis.limits.h2.max_resets")?
-                .unwrap_or(100),
-            max_continuations: reader
-                .take("portcullis.limits.h2.max_continuations")?
-                .unwrap_or(8),
-            max_settings: reader
-                .take("portcullis.limits.h2.max_settings")?
-                .unwrap_or(100),
-            max_pings: reader
-                .take("portcullis.limits.h2.max_pings")?
-                .unwrap_or(100),
-            header_list_bytes: reader
-                .take("portcullis.limits.h2.header_list_bytes")?
-                .unwrap_or(32_768),
+            max_concurrent_streams: reader.take("portcullis.limits.h2.max_concurrent_streams")?.unwrap_or(128),
+            max_resets: reader.take("portcullis.limits.h2.max_resets")?.unwrap_or(100),
+            max_continuations: reader.take("portcullis.limits.h2.max_continuations")?.unwrap_or(8),
+            max_settings: reader.take("portcullis.limits.h2.max_settings")?.unwrap_or(100),
+            max_pings: reader.take("portcullis.limits.h2.max_pings")?.unwrap_or(100),
+            header_list_bytes: reader.take("portcullis.limits.h2.header_list_bytes")?.unwrap_or(32_768),
         })
     }
 }
@@ -173,11 +141,10 @@ fn read_request_body(
     if nginx == Some(ByteSize(0)) {
         notices.push(Notice {
             path: NGINX.to_owned(),
-            message: "bodies are capped at 64 MiB all the same; for none, set portcullis.limits.request_body to 0".to_owned(),
+            message: "bodies are capped at 64 MiB all the same; for none, set portcullis.limits.request_body to 0"
+                .to_owned(),
             severity: Severity::Ignored,
         });
     }
-    Ok(nginx
-        .and_then(unlimited_is_zero)
-        .or(Some(SAFE_REQUEST_BODY)))
+    Ok(nginx.and_then(unlimited_is_zero).or(Some(SAFE_REQUEST_BODY)))
 }

@@ -40,8 +40,7 @@ impl Listen {
                 }
             }
             Some(port) => {
-                let port =
-                    read_port(port).ok_or_else(|| SettingsError::wrong(PATH, EXPECTED, port))?;
+                let port = read_port(port).ok_or_else(|| SettingsError::wrong(PATH, EXPECTED, port))?;
                 every_address(port, with_v6, &mut addresses);
             }
         }
@@ -72,10 +71,7 @@ fn read_item(item: &Value, with_v6: bool, addresses: &mut Vec<SocketAddr>) -> Op
         return Some(());
     };
     // `enable_http2` per listener is what APISIX 3.8 and older had.
-    if map
-        .keys()
-        .any(|key| !matches!(key.as_str(), "ip" | "port" | "enable_http2"))
-    {
+    if map.keys().any(|key| !matches!(key.as_str(), "ip" | "port" | "enable_http2")) {
         return None;
     }
     let port = map.get("port").map_or(Some(DEFAULT_PORT), read_port)?;
@@ -98,10 +94,7 @@ pub(super) fn read_control(reader: &Reader<'_>) -> Result<Option<Endpoint>, Sett
     let is_on = reader.take("apisix.enable_control")?.unwrap_or(true);
     let ip = reader.take("apisix.control.ip")?;
     let port: Option<u16> = reader.take("apisix.control.port")?;
-    let endpoint = Endpoint(SocketAddr::new(
-        ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        port.unwrap_or(9090),
-    ));
+    let endpoint = Endpoint(SocketAddr::new(ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port.unwrap_or(9090)));
     Ok(is_on.then_some(endpoint))
 }
 
@@ -109,10 +102,6 @@ pub(super) fn read_control(reader: &Reader<'_>) -> Result<Option<Endpoint>, Sett
 pub(super) fn read_status(reader: &Reader<'_>) -> Result<Option<Endpoint>, SettingsError> {
     let ip: Option<IpAddr> = reader.take("apisix.status.ip")?;
     let port: Option<u16> = reader.take("apisix.status.port")?;
-    Ok((ip.is_some() || port.is_some()).then(|| {
-        Endpoint(SocketAddr::new(
-            ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            port.unwrap_or(7085),
-        ))
-    }))
+    Ok((ip.is_some() || port.is_some())
+        .then(|| Endpoint(SocketAddr::new(ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port.unwrap_or(7085)))))
 }

@@ -60,16 +60,10 @@ const DEFAULT_FORMAT: &str = "$remote_addr - $remote_user [$time_local] $http_ho
 
 impl AccessLog {
     pub(super) fn read(reader: &Reader<'_>) -> Result<Option<Self>, SettingsError> {
-        let is_on = reader
-            .take("nginx_config.http.enable_access_log")?
-            .unwrap_or(true);
+        let is_on = reader.take("nginx_config.http.enable_access_log")?.unwrap_or(true);
         let log = Self {
-            path: reader
-                .take("nginx_config.http.access_log")?
-                .unwrap_or_else(|| "logs/access.log".to_owned()),
-            format: reader
-                .take("nginx_config.http.access_log_format")?
-                .unwrap_or_else(|| DEFAULT_FORMAT.to_owned()),
+            path: reader.take("nginx_config.http.access_log")?.unwrap_or_else(|| "logs/access.log".to_owned()),
+            format: reader.take("nginx_config.http.access_log_format")?.unwrap_or_else(|| DEFAULT_FORMAT.to_owned()),
             escape: read_escape(reader)?,
         };
         Ok((is_on && log.path != "off").then_some(log))
@@ -92,9 +86,7 @@ fn read_escape(reader: &Reader<'_>) -> Result<Escape, SettingsError> {
 impl ErrorLog {
     pub(super) fn read(reader: &Reader<'_>) -> Result<Self, SettingsError> {
         Ok(Self {
-            path: reader
-                .take("nginx_config.error_log")?
-                .unwrap_or_else(|| "logs/error.log".to_owned()),
+            path: reader.take("nginx_config.error_log")?.unwrap_or_else(|| "logs/error.log".to_owned()),
             level: read_level(reader)?,
         })
     }

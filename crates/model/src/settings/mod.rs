@@ -125,16 +125,11 @@ impl Settings {
         let profile = reader.take("portcullis.profile")?.unwrap_or_default();
         let compat = read_compat(reader, profile)?;
         Ok(Self {
-            data_dir: reader
-                .take("portcullis.data_dir")?
-                .unwrap_or_else(|| "portcullis-data".to_owned())
-                .into(),
+            data_dir: reader.take("portcullis.data_dir")?.unwrap_or_else(|| "portcullis-data".to_owned()).into(),
             workers: read_workers(reader, env)?,
             drain_timeout: match reader.take("portcullis.drain_timeout")? {
                 Some(timeout) => timeout,
-                None => reader
-                    .take("nginx_config.worker_shutdown_timeout")?
-                    .unwrap_or(Duration::from_secs(240)),
+                None => reader.take("nginx_config.worker_shutdown_timeout")?.unwrap_or(Duration::from_secs(240)),
             },
             listen: Listen::read(reader)?,
             routing: Routing::read(reader)?,
@@ -150,9 +145,7 @@ impl Settings {
             access_log: AccessLog::read(reader)?,
             error_log: ErrorLog::read(reader)?,
             server_tokens: reader.take("apisix.enable_server_tokens")?.unwrap_or(true),
-            show_upstream_status: reader
-                .take("apisix.show_upstream_status_in_response_header")?
-                .unwrap_or(false),
+            show_upstream_status: reader.take("apisix.show_upstream_status_in_response_header")?.unwrap_or(false),
             underscores_in_headers: reader
                 .take::<units::Switch>("nginx_config.http.underscores_in_headers")?
                 .is_none_or(|switch| switch.0),
@@ -193,10 +186,7 @@ fn read_compat(reader: &Reader<'_>, profile: Profile) -> Result<Compat, Settings
 }
 
 /// `portcullis.workers`, else `APISIX_WORKER_PROCESSES`, else `worker_processes`.
-fn read_workers(
-    reader: &Reader<'_>,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Option<usize>, SettingsError> {
+fn read_workers(reader: &Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<usize>, SettingsError> {
     let processes: Option<units::Workers> = reader.take("nginx_config.worker_processes")?;
     let own: Option<units::Workers> = reader.take("portcullis.workers")?;
     if let Some(workers) = own {

@@ -32,13 +32,8 @@ impl RealIp {
                 .map_or_else(|| "x-real-ip".to_owned(), |name| name.to_ascii_lowercase()),
             from: reader
                 .take::<Peers>("nginx_config.http.real_ip_from")?
-                .map_or_else(
-                    || vec![IpAddr::from([127, 0, 0, 1]).into()],
-                    |peers| peers.0,
-                ),
-            is_recursive: reader
-                .take::<Switch>("nginx_config.http.real_ip_recursive")?
-                .is_some_and(|switch| switch.0),
+                .map_or_else(|| vec![IpAddr::from([127, 0, 0, 1]).into()], |peers| peers.0),
+            is_recursive: reader.take::<Switch>("nginx_config.http.real_ip_recursive")?.is_some_and(|switch| switch.0),
             trusted_addresses: reader.take("apisix.trusted_addresses")?,
         })
     }
@@ -52,11 +47,7 @@ impl FromSetting for Peers {
 
     fn read(value: &Value) -> Option<Self> {
         let items = value.as_array()?.iter();
-        items
-            .filter(|item| item.as_str() != Some("unix:"))
-            .map(IpNet::read)
-            .collect::<Option<_>>()
-            .map(Self)
+        items.filter(|item| item.as_str() != Some("unix:")).map(IpNet::read).collect::<Option<_>>().map(Self)
     }
 }
 
@@ -76,18 +67,12 @@ pub struct UpstreamDefaults {
 impl UpstreamDefaults {
     pub(super) fn read(reader: &Reader<'_>) -> Result<Self, SettingsError> {
         Ok(Self {
-            keepalive: reader
-                .take("nginx_config.http.upstream.keepalive")?
-                .unwrap_or(320),
-            keepalive_requests: reader
-                .take("nginx_config.http.upstream.keepalive_requests")?
-                .unwrap_or(1000),
+            keepalive: reader.take("nginx_config.http.upstream.keepalive")?.unwrap_or(320),
+            keepalive_requests: reader.take("nginx_config.http.upstream.keepalive_requests")?.unwrap_or(1000),
             keepalive_timeout: reader
                 .take("nginx_config.http.upstream.keepalive_timeout")?
                 .unwrap_or(Duration::from_secs(60)),
-            is_healthcheck_disabled: reader
-                .take("apisix.disable_upstream_healthcheck")?
-                .unwrap_or(false),
+            is_healthcheck_disabled: reader.take("apisix.disable_upstream_healthcheck")?.unwrap_or(false),
         })
     }
 }
@@ -108,9 +93,7 @@ impl Dns {
         Ok(Self {
             servers: reader.take("apisix.dns_resolver")?.unwrap_or_default(),
             valid: reader.take("apisix.dns_resolver_valid")?,
-            timeout: reader
-                .take("apisix.resolver_timeout")?
-                .unwrap_or(Duration::from_secs(5)),
+            timeout: reader.take("apisix.resolver_timeout")?.unwrap_or(Duration::from_secs(5)),
         })
     }
 }
@@ -127,12 +110,8 @@ pub struct DataEncryption {
 impl DataEncryption {
     pub(super) fn read(reader: &Reader<'_>) -> Result<Self, SettingsError> {
         Ok(Self {
-            is_enabled: reader
-                .take("apisix.data_encryption.enable_encrypt_fields")?
-                .unwrap_or(true),
-            keyring: reader
-                .take::<Keyring>("apisix.data_encryption.keyring")?
-                .map(|keyring| keyring.0),
+            is_enabled: reader.take("apisix.data_encryption.enable_encrypt_fields")?.unwrap_or(true),
+            keyring: reader.take::<Keyring>("apisix.data_encryption.keyring")?.map(|keyring| keyring.0),
         })
     }
 }

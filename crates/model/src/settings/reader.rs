@@ -18,21 +18,13 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) const fn new(root: &'a Value) -> Self {
-        Self {
-            root,
-            taken: RefCell::new(BTreeSet::new()),
-        }
+        Self { root, taken: RefCell::new(BTreeSet::new()) }
     }
 
     /// The value at `path`, which is honoured from now on.
-    pub(super) fn take<T: FromSetting>(
-        &self,
-        path: &'static str,
-    ) -> Result<Option<T>, SettingsError> {
+    pub(super) fn take<T: FromSetting>(&self, path: &'static str) -> Result<Option<T>, SettingsError> {
         self.raw(path)?
-            .map(|value| {
-                T::read(value).ok_or_else(|| SettingsError::wrong(path, T::EXPECTED, value))
-            })
+            .map(|value| T::read(value).ok_or_else(|| SettingsError::wrong(path, T::EXPECTED, value)))
             .transpose()
     }
 
@@ -77,11 +69,7 @@ impl<'a> Reader<'a> {
         match value {
             Value::Object(map) if self.is_section(&path) => {
                 for (key, item) in map {
-                    let path = if path.is_empty() {
-                        key.clone()
-                    } else {
-                        format!("{path}.{key}")
-                    };
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                     self.walk(item, path, notices);
                 }
             }
@@ -91,28 +79,15 @@ impl<'a> Reader<'a> {
 
     /// Whether keys below `path` are known.
     fn is_section(&self, path: &str) -> bool {
-        let is_below = |known: &str| {
-            known
-                .strip_prefix(path)
-                .is_some_and(|rest| path.is_empty() || rest.starts_with('.'))
-        };
+        let is_below =
+            |known: &str| known.strip_prefix(path).is_some_and(|rest| path.is_empty() || rest.starts_with('.'));
         self.taken.borrow().iter().any(|taken| is_below(taken))
-            || UNHONOURED
-                .iter()
-                .any(|known: &Unhonoured| is_below(known.path))
+            || UNHONOURED.iter().any(|known: &Unhonoured| is_below(known.path))
     }
 }
 
 /// Our own section is strict; APISIX's holds keys of other versions.
 fn unknown(path: String) -> Notice {
-    let severity = if path.starts_with("portcullis.") {
-        Severity::Refuse
-    } else {
-        Severity::Ignored
-    };
-    Notice {
-        path,
-        message: "unknown setting".to_owned(),
-        severity,
-    }
+    let severity = if path.starts_with("portcullis.") { Severity::Refuse } else { Severity::Ignored };
+    Notice { path, message: "unknown setting".to_owned(), severity }
 }

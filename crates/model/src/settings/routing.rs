@@ -32,15 +32,9 @@ impl Routing {
     pub(super) fn read(reader: &Reader<'_>) -> Result<Self, SettingsError> {
         Ok(Self {
             router: read_router(reader)?,
-            delete_uri_tail_slash: reader
-                .take("apisix.delete_uri_tail_slash")?
-                .unwrap_or(false),
-            normalize_uri_like_servlet: reader
-                .take("apisix.normalize_uri_like_servlet")?
-                .unwrap_or(false),
-            match_uri_encoded_slash: reader
-                .take("apisix.match_uri_encoded_slash")?
-                .unwrap_or(false),
+            delete_uri_tail_slash: reader.take("apisix.delete_uri_tail_slash")?.unwrap_or(false),
+            normalize_uri_like_servlet: reader.take("apisix.normalize_uri_like_servlet")?.unwrap_or(false),
+            match_uri_encoded_slash: reader.take("apisix.match_uri_encoded_slash")?.unwrap_or(false),
         })
     }
 }
@@ -54,10 +48,8 @@ fn read_router(reader: &Reader<'_>) -> Result<Router, SettingsError> {
         Some("radixtree_host_uri") => Ok(Router::HostUri),
         Some("radixtree_uri") => Ok(Router::Uri),
         Some("radixtree_uri_with_parameter") => Ok(Router::UriWithParameter),
-        _ => Err(SettingsError::wrong(
-            PATH,
-            "radixtree_host_uri, radixtree_uri or radixtree_uri_with_parameter",
-            value,
-        )),
+        _ => {
+            Err(SettingsError::wrong(PATH, "radixtree_host_uri, radixtree_uri or radixtree_uri_with_parameter", value))
+        }
     }
 }

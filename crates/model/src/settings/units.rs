@@ -35,11 +35,7 @@ impl Workers {
     pub(super) fn parse(text: &str) -> Option<Self> {
         match text.trim() {
             "auto" => Some(Self(None)),
-            count => count
-                .parse()
-                .ok()
-                .filter(|count| *count > 0)
-                .map(|count| Self(Some(count))),
+            count => count.parse().ok().filter(|count| *count > 0).map(|count| Self(Some(count))),
         }
     }
 }
@@ -144,11 +140,7 @@ impl FromSetting for IpAddr {
 
     fn read(value: &Value) -> Option<Self> {
         let text = value.as_str()?;
-        text.strip_prefix('[')
-            .and_then(|text| text.strip_suffix(']'))
-            .unwrap_or(text)
-            .parse()
-            .ok()
+        text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text).parse().ok()
     }
 }
 
@@ -216,14 +208,10 @@ fn parse_duration(text: &str) -> Option<Duration> {
         return None;
     }
     while !rest.is_empty() {
-        let end = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let (digits, after) = rest.split_at(end);
         let count: u64 = digits.parse().ok()?;
-        let end = after
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(after.len());
+        let end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
         let part = match unit {
             "ms" => Duration::from_millis(count),

@@ -68,19 +68,9 @@ pub enum ExprFault {
 
 #[derive(Clone, Debug)]
 enum Node {
-    All {
-        nodes: Vec<Node>,
-        negated: bool,
-    },
-    Any {
-        nodes: Vec<Node>,
-        negated: bool,
-    },
-    Test {
-        name: VarName,
-        test: Test,
-        negated: bool,
-    },
+    All { nodes: Vec<Node>, negated: bool },
+    Any { nodes: Vec<Node>, negated: bool },
+    Test { name: VarName, test: Test, negated: bool },
 }
 
 #[derive(Clone, Debug)]
@@ -116,9 +106,7 @@ impl Expr {
 
     /// Whether the condition holds.
     pub fn eval(&self, lookup: &dyn Lookup) -> Result<bool, ExprFault> {
-        self.root
-            .as_ref()
-            .map_or(Ok(true), |root| root.eval(lookup))
+        self.root.as_ref().map_or(Ok(true), |root| root.eval(lookup))
     }
 
     /// Whether the condition is empty, and so always holds.
@@ -160,11 +148,7 @@ impl Node {
                 }
                 Ok(*negated)
             }
-            Self::Test {
-                name,
-                test,
-                negated,
-            } => Ok(test.holds(name, &lookup.var(name))? != *negated),
+            Self::Test { name, test, negated } => Ok(test.holds(name, &lookup.var(name))? != *negated),
         }
     }
 
@@ -183,9 +167,7 @@ impl Node {
 impl Test {
     fn holds(&self, name: &VarName, left: &Value<'_>) -> Result<bool, ExprFault> {
         let ordered = |right: &Option<f64>, holds: fn(f64, f64) -> bool| {
-            left.to_number()
-                .zip(*right)
-                .is_some_and(|(left, right)| holds(left, right))
+            left.to_number().zip(*right).is_some_and(|(left, right)| holds(left, right))
         };
         Ok(match self {
             Self::Equal(right) => right.equals_converted(left),
@@ -200,9 +182,7 @@ impl Test {
                 Value::List(items) => items.iter().any(|item| right.equals(item)),
                 _ => false,
             },
-            Self::Address(nets) => {
-                address(left).is_some_and(|address| nets.iter().any(|net| net.contains(&address)))
-            }
+            Self::Address(nets) => address(left).is_some_and(|address| nets.iter().any(|net| net.contains(&address))),
         })
     }
 }
@@ -220,10 +200,7 @@ fn matches(pattern: &Pattern, name: &VarName, left: &Value<'_>) -> Result<bool, 
             return Err(ExprFault::NotText { name: name.clone() });
         }
     };
-    found.map_err(|StepLimit| ExprFault::StepLimit {
-        name: name.clone(),
-        pattern: pattern.as_str().to_owned(),
-    })
+    found.map_err(|StepLimit| ExprFault::StepLimit { name: name.clone(), pattern: pattern.as_str().to_owned() })
 }
 
 fn address(value: &Value<'_>) -> Option<IpAddr> {

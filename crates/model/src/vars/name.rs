@@ -245,9 +245,7 @@ impl VarName {
             ("post_arg.", |path| Self::PostArgPath(path.to_owned())),
             ("uri_param_", |name| Self::UriParam(name.to_owned())),
             ("http_", |name| Self::Http(header_name(name))),
-            ("upstream_http_", |name| {
-                Self::UpstreamHttp(header_name(name))
-            }),
+            ("upstream_http_", |name| Self::UpstreamHttp(header_name(name))),
             ("sent_http_", |name| Self::SentHttp(header_name(name))),
         ];
         for (prefix, variable) in families {

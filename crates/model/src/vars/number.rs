@@ -23,9 +23,7 @@ pub fn parse_number(text: &[u8]) -> Option<f64> {
     } else if lower == "nan" {
         f64::NAN
     } else {
-        let is_plain = lower
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'+' | b'-'));
+        let is_plain = lower.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'+' | b'-'));
         let starts_well = matches!(lower.bytes().next(), Some(b'0'..=b'9' | b'.'));
         (is_plain && starts_well).then(|| lower.parse().ok())??
     };
@@ -48,9 +46,7 @@ fn parse_radix(digits: &str, radix: u32) -> Option<f64> {
     if digits.is_empty() {
         return None;
     }
-    digits.chars().try_fold(0.0, |value, digit| {
-        Some(value * f64::from(radix) + f64::from(digit.to_digit(radix)?))
-    })
+    digits.chars().try_fold(0.0, |value, digit| Some(value * f64::from(radix) + f64::from(digit.to_digit(radix)?)))
 }
 
 /// Appends `number` as Lua's `tostring` does (`%.14g`).
@@ -69,11 +65,7 @@ pub fn write_number(number: f64, out: &mut Vec<u8>) {
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or_default();
     let without_zeros = |text: &str| {
-        if text.contains('.') {
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        } else {
-            text.to_owned()
-        }
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text.to_owned() }
     };
     if (-5..DIGITS as i32).contains(&exponent) && exponent != -5 {
         let decimals = usize::try_from(DIGITS as i32 - 1 - exponent).unwrap_or_default();
@@ -81,12 +73,7 @@ pub fn write_number(number: f64, out: &mut Vec<u8>) {
         out.extend_from_slice(without_zeros(&fixed).as_bytes());
     } else {
         let sign = if exponent < 0 { '-' } else { '+' };
-        let _ = write!(
-            out,
-            "{}e{sign}{:02}",
-            without_zeros(mantissa),
-            exponent.unsigned_abs()
-        );
+        let _ = write!(out, "{}e{sign}{:02}", without_zeros(mantissa), exponent.unsigned_abs());
     }
 }
 

@@ -13,10 +13,7 @@ pub struct Template {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Literal(String),
-    Variable {
-        name: VarName,
-        default: Option<String>,
-    },
+    Variable { name: VarName, default: Option<String> },
 }
 
 impl Template {
@@ -29,11 +26,7 @@ impl Template {
         while let Some(position) = rest.find('$') {
             let (before, at) = rest.split_at(position);
             literal.push_str(before);
-            escaped = if before.is_empty() {
-                escaped
-            } else {
-                before.ends_with('\\')
-            };
+            escaped = if before.is_empty() { escaped } else { before.ends_with('\\') };
             match reference(at).filter(|_| !escaped) {
                 Some((variable, after)) => {
                     if !literal.is_empty() {
@@ -74,12 +67,7 @@ impl Template {
     }
 
     /// Like [`Template::render`], passing each replaced value (not the text around) to `escape`.
-    pub fn render_with(
-        &self,
-        lookup: &dyn Lookup,
-        out: &mut Vec<u8>,
-        escape: &dyn Fn(&[u8], &mut Vec<u8>),
-    ) -> usize {
+    pub fn render_with(&self, lookup: &dyn Lookup, out: &mut Vec<u8>, escape: &dyn Fn(&[u8], &mut Vec<u8>)) -> usize {
         let mut resolved = 0;
         for part in &self.parts {
             match part {
@@ -140,13 +128,7 @@ fn reference(text: &str) -> Option<(Part, &str)> {
     let (name, after) = after_dollar.split_at(end);
     (!name.is_empty()).then(|| {
         let name = VarName::parse(name);
-        (
-            Part::Variable {
-                name,
-                default: None,
-            },
-            after,
-        )
+        (Part::Variable { name, default: None }, after)
     })
 }
 
@@ -205,11 +187,7 @@ mod tests {
     fn only_values_are_escaped() {
         let mut out = Vec::new();
         Template::compile("/ $uri").render_with(&Request, &mut out, &|value, out| {
-            out.extend(
-                value
-                    .iter()
-                    .map(|byte| if *byte == b' ' { b'+' } else { *byte }),
-            );
+            out.extend(value.iter().map(|byte| if *byte == b' ' { b'+' } else { *byte }));
         });
         assert_eq!(out, b"/ /a+b");
     }

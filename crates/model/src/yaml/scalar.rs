@@ -15,9 +15,7 @@ pub(super) fn resolve(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Resu
 /// Lists and mappings may carry their own tag and no other.
 pub(super) fn check_collection_tag(tag: Option<&Tag>, expected: &str) -> Result<(), String> {
     match tag {
-        Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == expected) => {
-            Err(unknown_tag(tag))
-        }
+        Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == expected) => Err(unknown_tag(tag)),
         _ => Ok(()),
     }
 }
@@ -43,11 +41,7 @@ fn tagged(text: &str, tag: &Tag) -> Result<Value, String> {
         "bool" => value.is_boolean(),
         _ => value.is_number(),
     };
-    if fits {
-        Ok(value)
-    } else {
-        Err(format!("\"{text}\" is not of type {}", tag.suffix))
-    }
+    if fits { Ok(value) } else { Err(format!("\"{text}\" is not of type {}", tag.suffix)) }
 }
 
 fn plain(text: &str) -> Result<Value, String> {
@@ -59,8 +53,8 @@ fn plain(text: &str) -> Result<Value, String> {
         "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => {
             return Ok(Value::Bool(false));
         }
-        ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF"
-        | "-.inf" | "-.Inf" | "-.INF" => {
+        ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf"
+        | "-.INF" => {
             return Err(format!("the number \"{text}\" cannot be represented"));
         }
         _ => {}
@@ -96,14 +90,9 @@ fn number(text: &str) -> Option<Option<Value>> {
 type Spelled = (Vec<u32>, u32);
 
 fn digit_values(digits: &str, radix: u32) -> Option<Spelled> {
-    let values: Option<Vec<u32>> = digits
-        .chars()
-        .filter(|digit| *digit != '_')
-        .map(|digit| digit.to_digit(radix))
-        .collect();
-    values
-        .filter(|values| !values.is_empty())
-        .map(|values| (values, radix))
+    let values: Option<Vec<u32>> =
+        digits.chars().filter(|digit| *digit != '_').map(|digit| digit.to_digit(radix)).collect();
+    values.filter(|values| !values.is_empty()).map(|values| (values, radix))
 }
 
 /// `010`, `0_7`
@@ -137,9 +126,7 @@ fn sexagesimal(text: &str) -> Option<Spelled> {
         return None;
     }
     let parts = text.split(':').filter(|part| !part.is_empty());
-    let values: Option<Vec<u32>> = parts
-        .map(|part| is_digits(part).then(|| part.parse().ok())?)
-        .collect();
+    let values: Option<Vec<u32>> = parts.map(|part| is_digits(part).then(|| part.parse().ok())?).collect();
     values.map(|values| (values, 60))
 }
 
@@ -150,43 +137,28 @@ fn sexagesimal_float(text: &str) -> Option<f64> {
         return None;
     }
     let (values, radix) = sexagesimal(whole)?;
-    let whole = values
-        .into_iter()
-        .fold(0.0, |sum, value| sum * f64::from(radix) + f64::from(value));
-    format!("0.{fraction}")
-        .parse::<f64>()
-        .ok()
-        .map(|fraction| whole + fraction)
+    let whole = values.into_iter().fold(0.0, |sum, value| sum * f64::from(radix) + f64::from(value));
+    format!("0.{fraction}").parse::<f64>().ok().map(|fraction| whole + fraction)
 }
 
 /// `1.5`, `1e3`, `.5`, `1_0.0`
 fn float(text: &str) -> Option<f64> {
     let text = text.replace('_', "");
     let is_float = text.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'))
+        && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'))
         && matches!(text.bytes().next(), Some(b'0'..=b'9' | b'.'));
     is_float.then(|| text.parse().ok())?
 }
 
 /// Exact where 64 bits are enough, rounded where Lua would round as well.
 fn whole(negative: bool, digits: &[u32], radix: u32) -> Option<Value> {
-    let exact = digits.iter().try_fold(0u64, |sum, digit| {
-        sum.checked_mul(u64::from(radix))?
-            .checked_add(u64::from(*digit))
-    });
+    let exact =
+        digits.iter().try_fold(0u64, |sum, digit| sum.checked_mul(u64::from(radix))?.checked_add(u64::from(*digit)));
     let exact = exact.and_then(|sum| {
-        if negative {
-            0i64.checked_sub_unsigned(sum).map(Number::from)
-        } else {
-            Some(Number::from(sum))
-        }
+        if negative { 0i64.checked_sub_unsigned(sum).map(Number::from) } else { Some(Number::from(sum)) }
     });
     exact.map(Value::Number).or_else(|| {
-        let rounded = digits
-            .iter()
-            .fold(0.0, |sum, digit| sum * f64::from(radix) + f64::from(*digit));
+        let rounded = digits.iter().fold(0.0, |sum, digit| sum * f64::from(radix) + f64::from(*digit));
         Number::from_f64(if negative { -rounded } else { rounded }).map(Value::Number)
     })
 }

@@ -10,20 +10,14 @@ use crate::vars::number::parse_number;
 pub struct MissingVariable(pub String);
 
 /// Replaces variables in text before it is parsed, as in `apisix.yaml`; quoting decides types.
-pub fn substitute(
-    text: &str,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<String, MissingVariable> {
+pub fn substitute(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, MissingVariable> {
     Ok(replace(text, env)?.unwrap_or_else(|| text.to_owned()))
 }
 
 /// Replaces variables in the keys and texts of a parsed document, as in `config.yaml`.
 ///
 /// A text that used a variable becomes a number or boolean if it now spells one.
-pub fn substitute_values(
-    value: &mut Value,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<(), MissingVariable> {
+pub fn substitute_values(value: &mut Value, env: &dyn Fn(&str) -> Option<String>) -> Result<(), MissingVariable> {
     match value {
         Value::String(text) => {
             if let Some(replaced) = replace(text, env)? {
@@ -64,10 +58,7 @@ fn retyped(text: String) -> Value {
 }
 
 /// The text with its variables replaced, if it has any.
-fn replace(
-    text: &str,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Option<String>, MissingVariable> {
+fn replace(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, MissingVariable> {
     let mut out = String::new();
     let mut rest = text;
     let mut is_replaced = false;
@@ -92,20 +83,13 @@ fn replace(
 }
 
 fn starts_with_name(inside: &str) -> bool {
-    inside
-        .trim_start()
-        .starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+    inside.trim_start().starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
 }
 
-fn variable(
-    reference: &str,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<String, MissingVariable> {
+fn variable(reference: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, MissingVariable> {
     let (name, default) = match reference.split_once(":=") {
         Some((name, default)) => (name.trim_end(), Some(default.trim())),
         None => (reference, None),
     };
-    env(name)
-        .or_else(|| default.map(str::to_owned))
-        .ok_or_else(|| MissingVariable(name.to_owned()))
+    env(name).or_else(|| default.map(str::to_owned)).ok_or_else(|| MissingVariable(name.to_owned()))
 }

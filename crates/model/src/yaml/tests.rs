@@ -9,52 +9,25 @@ fn documents_read_as_lyaml_reads_them() {
         ("", json!(null)),
         ("# nothing\n", json!(null)),
         ("a: 1", json!({"a": 1})),
-        (
-            "[yes, No, on, OFF, true, y]",
-            json!([true, false, true, false, true, "y"]),
-        ),
+        ("[yes, No, on, OFF, true, y]", json!([true, false, true, false, true, "y"])),
         ("['yes', \"1\", !!str 1]", json!(["yes", "1", "1"])),
-        (
-            "[010, 09, 0, -010, 0_7, 1_000]",
-            json!([8, 9, 0, -8, 7, 1000]),
-        ),
+        ("[010, 09, 0, -010, 0_7, 1_000]", json!([8, 9, 0, -8, 7, 1000])),
         ("[0x1F, 0b101, +5, -3]", json!([31, 5, 5, -3])),
-        (
-            "[1:30, 190:20:30, 1:99, 1:30.5]",
-            json!([90, 685_230, "1:99", 90.5]),
-        ),
-        (
-            "[1.5, .5, 1e3, 1.2.3, 1_0.5]",
-            json!([1.5, 0.5, 1000.0, "1.2.3", 10.5]),
-        ),
-        (
-            "[127.0.0.1:80, 12e, e1, 60s]",
-            json!(["127.0.0.1:80", "12e", "e1", "60s"]),
-        ),
+        ("[1:30, 190:20:30, 1:99, 1:30.5]", json!([90, 685_230, "1:99", 90.5])),
+        ("[1.5, .5, 1e3, 1.2.3, 1_0.5]", json!([1.5, 0.5, 1000.0, "1.2.3", 10.5])),
+        ("[127.0.0.1:80, 12e, e1, 60s]", json!(["127.0.0.1:80", "12e", "e1", "60s"])),
         ("[~, null, '']", json!([null, null, ""])),
-        (
-            "[18446744073709551615, 18446744073709551616]",
-            json!([u64::MAX, 18_446_744_073_709_551_616.0]),
-        ),
+        ("[18446744073709551615, 18446744073709551616]", json!([u64::MAX, 18_446_744_073_709_551_616.0])),
         ("a: &x {k: 1}\nb: *x", json!({"a": {"k": 1}, "b": {"k": 1}})),
-        (
-            "a: &x {k: 1, m: 2}\nb: {<<: *x, k: 3}",
-            json!({"a": {"k": 1, "m": 2}, "b": {"k": 3, "m": 2}}),
-        ),
+        ("a: &x {k: 1, m: 2}\nb: {<<: *x, k: 3}", json!({"a": {"k": 1, "m": 2}, "b": {"k": 3, "m": 2}})),
         (
             "a: &x {k: 1}\nb: &y {k: 2, l: 3}\nc: {<<: [*x, *y]}",
             json!({"a": {"k": 1}, "b": {"k": 2, "l": 3}, "c": {"k": 1, "l": 3}}),
         ),
-        (
-            "{8080: a, on: b, '<<': c}",
-            json!({"8080": "a", "on": "b", "<<": "c"}),
-        ),
+        ("{8080: a, on: b, '<<': c}", json!({"8080": "a", "on": "b", "<<": "c"})),
         ("a: |\n  x\n  y\n", json!({"a": "x\ny\n"})),
         ("---\na: 1\n...\n", json!({"a": 1})),
-        (
-            "routes:\n  - uri: /a\n#END\n",
-            json!({"routes": [{"uri": "/a"}]}),
-        ),
+        ("routes:\n  - uri: /a\n#END\n", json!({"routes": [{"uri": "/a"}]})),
         ("\u{feff}a: 1", json!({"a": 1})),
     ] {
         assert_eq!(parse(text), Ok(expected), "{text}");
@@ -71,20 +44,9 @@ fn refusals_say_where() {
         ("? [a]\n: b", 1, 3, "a key must be a scalar"),
     ] {
         let error = parse(text).expect_err("refused");
-        assert_eq!(
-            (error.line, error.column, error.reason.as_str()),
-            (line, column, reason),
-            "{text}"
-        );
+        assert_eq!((error.line, error.column, error.reason.as_str()), (line, column, reason), "{text}");
     }
-    for text in [
-        "a: [",
-        "a: *x",
-        "a: !foo b",
-        "a: &x [*x]",
-        "\tb: c: d",
-        "a: !!int x",
-    ] {
+    for text in ["a: [", "a: *x", "a: !foo b", "a: &x [*x]", "\tb: c: d", "a: !!int x"] {
         assert!(parse(text).is_err(), "{text}");
     }
 }
@@ -127,9 +89,7 @@ fn variables_are_replaced() {
         assert_eq!(substitute(text, &env).as_deref(), Ok(expected), "{text}");
     }
     assert_eq!(
-        substitute("${{NOPE}}", &env)
-            .expect_err("missing")
-            .to_string(),
+        substitute("${{NOPE}}", &env).expect_err("missing").to_string(),
         "failed to handle configuration: can't find environment variable NOPE"
     );
 }

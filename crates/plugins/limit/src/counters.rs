@@ -172,7 +172,10 @@ impl Counter {
             *self = Self { until: now.saturating_add(length), used: 0, before: 0 };
         }
         self.used = self.used.saturating_add(1);
-        Taken { remaining: limit.checked_sub(self.used), reset: hundredths((self.until - now) as f64 / MICROS, f64::floor) }
+        Taken {
+            remaining: limit.checked_sub(self.used),
+            reset: hundredths((self.until - now) as f64 / MICROS, f64::floor),
+        }
     }
 
     fn take_sliding(&mut self, limit: u64, length: u64, now: u64) -> Taken {

@@ -52,10 +52,7 @@ pub(super) fn read(path: &Path) -> Result<Documents, String> {
         _ => format!("{}: {error}", path.display()),
     })?;
     let damaged = || format!("{} is damaged too", path.display());
-    let end = bytes
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .ok_or_else(damaged)?;
+    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
     let (line, json) = bytes.split_at_checked(end + 1).ok_or_else(damaged)?;
     if line != seal_line(json).as_bytes() {
         return Err(damaged());
@@ -68,10 +65,7 @@ pub(super) fn read(path: &Path) -> Result<Documents, String> {
         modified: document.modified,
         problem: None,
     };
-    Ok(Documents {
-        entries: copy.documents.into_iter().map(entry).collect(),
-        revision: copy.revision,
-    })
+    Ok(Documents { entries: copy.documents.into_iter().map(entry).collect(), revision: copy.revision })
 }
 
 fn seal_line(json: &[u8]) -> String {

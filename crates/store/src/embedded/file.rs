@@ -44,14 +44,8 @@ impl DocFile {
                 .open(path)
                 .map_err(redb::Error::from)?;
             let database = builder().create(path)?;
-            let mut file = Self {
-                database,
-                tally: Tally::default(),
-            };
-            let changes = documents
-                .entries
-                .iter()
-                .map(|entry| (&entry.key, Some(entry)));
+            let mut file = Self { database, tally: Tally::default() };
+            let changes = documents.entries.iter().map(|entry| (&entry.key, Some(entry)));
             file.write(changes, documents.revision)?;
             Ok(file.database.close()?)
         })
@@ -60,10 +54,7 @@ impl DocFile {
     /// Opens a file, checking all of it.
     pub(super) fn open(path: &Path) -> Result<(Self, Documents), FileError> {
         guarded(|| {
-            let mut file = Self {
-                database: builder().open(path)?,
-                tally: Tally::default(),
-            };
+            let mut file = Self { database: builder().open(path)?, tally: Tally::default() };
             let documents = file.read()?;
             Ok((file, documents))
         })
@@ -139,35 +130,26 @@ impl<E: Into<redb::Error>> From<E> for FileError {
         use std::io::ErrorKind::{InvalidData, UnexpectedEof};
         let error = error.into();
         let damaged = match &error {
-            redb::Error::Corrupted(_)
-            | redb::Error::TableDoesNotExist(_)
-            | redb::Error::TableTypeMismatch { .. } => true,
+            redb::Error::Corrupted(_) | redb::Error::TableDoesNotExist(_) | redb::Error::TableTypeMismatch { .. } => {
+                true
+            }
             redb::Error::Io(error) => matches!(error.kind(), InvalidData | UnexpectedEof),
             _ => false,
         };
-        if damaged {
-            Self::Damaged(error.to_string())
-        } else {
-            Self::Failed(error.to_string())
-        }
+        if damaged { Self::Damaged(error.to_string()) } else { Self::Failed(error.to_string()) }
     }
 }
 
 fn builder() -> redb::Builder {
     let mut builder = Database::builder();
-    builder
-        .set_cache_size(CACHE_BYTES)
-        .set_check_integrity_on_open(true);
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
     builder
 }
 
 /// redb asserts in places that what it reads is what it wrote.
 fn guarded<T>(use_file: impl FnOnce() -> Result<T, FileError>) -> Result<T, FileError> {
-    catch_unwind(AssertUnwindSafe(use_file)).unwrap_or_else(|_| {
-        Err(FileError::Damaged(
-            "reading it failed an assertion".to_owned(),
-        ))
-    })
+    catch_unwind(AssertUnwindSafe(use_file))
+        .unwrap_or_else(|_| Err(FileError::Damaged("reading it failed an assertion".to_owned())))
 }
 
 fn encode(entry: &Entry) -> Result<Vec<u8>, FileError> {
@@ -181,12 +163,8 @@ fn encode(entry: &Entry) -> Result<Vec<u8>, FileError> {
 
 fn decode(key: &str, record: &[u8]) -> Result<Entry, FileError> {
     let damaged = |what: &str| FileError::Damaged(format!("{key}: {what}"));
-    let (created, rest) = record
-        .split_first_chunk()
-        .ok_or_else(|| damaged("record is too short"))?;
-    let (modified, json) = rest
-        .split_first_chunk()
-        .ok_or_else(|| damaged("record is too short"))?;
+    let (created, rest) = record.split_first_chunk().ok_or_else(|| damaged("record is too short"))?;
+    let (modified, json) = rest.split_first_chunk().ok_or_else(|| damaged("record is too short"))?;
     let value: Value = serde_json::from_slice(json).map_err(|_| damaged("record is not JSON"))?;
     Ok(Entry {
         key: DocKey::parse(key).map_err(|error| FileError::Damaged(error.to_string()))?,

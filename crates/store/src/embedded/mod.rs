@@ -59,32 +59,16 @@ pub struct Recovered {
 impl Embedded {
     /// Opens the store in `data_dir`, which is created when there is none. Blocks on the disk.
     pub fn open(data_dir: &Path) -> Result<(Self, Option<Recovered>), StoreError> {
-        let Opened {
-            lock,
-            file,
-            documents,
-            recovered,
-        } = open::open(data_dir)?;
+        let Opened { lock, file, documents, recovered } = open::open(data_dir)?;
         let ledger = Arc::new(Ledger::new(documents));
         let commits = Arc::new(AtomicU64::new(0));
         let (commands, queue) = mpsc::channel(QUEUE_LEN);
-        let writer = Writer::new(
-            data_dir,
-            lock,
-            file,
-            Arc::clone(&ledger),
-            Arc::clone(&commits),
-        );
+        let writer = Writer::new(data_dir, lock, file, Arc::clone(&ledger), Arc::clone(&commits));
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(queue))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let store = Self {
-            ledger,
-            commits,
-            commands: Some(commands),
-            writer: Some(writer),
-        };
+        let store = Self { ledger, commits, commands: Some(commands), writer: Some(writer) };
         Ok((store, recovered))
     }
 
@@ -97,10 +81,7 @@ impl Embedded {
         let gone = || StoreError::Unavailable("the writer has stopped".to_owned());
         let (answer, answered) = oneshot::channel();
         let commands = self.commands.as_ref().ok_or_else(gone)?;
-        commands
-            .send(Command { work, answer })
-            .await
-            .map_err(|_| gone())?;
+        commands.send(Command { work, answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }

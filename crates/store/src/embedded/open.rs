@@ -30,9 +30,7 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn new(directory: &Path) -> Self {
-        Self {
-            directory: directory.to_owned(),
-        }
+        Self { directory: directory.to_owned() }
     }
 
     pub(super) fn main(&self) -> PathBuf {
@@ -67,8 +65,8 @@ pub(super) fn open(directory: &Path) -> Result<Opened, StoreError> {
         Err(FileError::Failed(reason)) => return Err(unavailable(&layout.main(), reason)),
         Err(FileError::Damaged(reason)) => {
             let recovered = restore(&layout, reason)?;
-            let (file, documents) = DocFile::open(&layout.main())
-                .map_err(|error| unavailable(&layout.main(), error))?;
+            let (file, documents) =
+                DocFile::open(&layout.main()).map_err(|error| unavailable(&layout.main(), error))?;
             (file, documents, Some(recovered))
         }
     };
@@ -76,20 +74,13 @@ pub(super) fn open(directory: &Path) -> Result<Opened, StoreError> {
     if let Err(error) = backup::write(&layout.copy(), &documents) {
         tracing::warn!(%error, "last good copy of the store could not be written");
     }
-    Ok(Opened {
-        lock,
-        file,
-        documents,
-        recovered,
-    })
+    Ok(Opened { lock, file, documents, recovered })
 }
 
 /// Opens the file, or makes one where there never was one.
 fn open_main(layout: &Layout) -> Result<(DocFile, Documents), FileError> {
     let main = layout.main();
-    let exists = main
-        .try_exists()
-        .map_err(|error| FileError::Failed(error.to_string()))?;
+    let exists = main.try_exists().map_err(|error| FileError::Failed(error.to_string()))?;
     if !exists {
         if layout.copy().exists() || layout.corrupt(1).exists() {
             return Err(FileError::Damaged("it is missing".to_owned()));
@@ -104,11 +95,7 @@ fn restore(layout: &Layout, reason: String) -> Result<Recovered, StoreError> {
     let mut documents = match backup::read(&layout.copy()) {
         Ok(documents) => documents,
         Err(backup) => {
-            return Err(StoreError::Corrupt {
-                path: main,
-                reason,
-                backup,
-            });
+            return Err(StoreError::Corrupt { path: main, reason, backup });
         }
     };
     let revision = documents.revision;
@@ -121,11 +108,7 @@ fn restore(layout: &Layout, reason: String) -> Result<Recovered, StoreError> {
         set_aside = set_aside.as_ref().map(|path| path.display().to_string()),
         "store was damaged and is restored from its last good copy; later writes are lost"
     );
-    Ok(Recovered {
-        reason,
-        set_aside,
-        revision,
-    })
+    Ok(Recovered { reason, set_aside, revision })
 }
 
 /// Builds a file aside and moves it into place, so that a crash leaves no half-made one.

@@ -35,10 +35,7 @@ impl Tally {
 
     /// The form it is stored in.
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        std::iter::once(self.count)
-            .chain(self.sum)
-            .flat_map(u64::to_be_bytes)
-            .collect()
+        std::iter::once(self.count).chain(self.sum).flat_map(u64::to_be_bytes).collect()
     }
 }
 
@@ -51,9 +48,7 @@ fn hash(key: &str, record: &[u8]) -> [u64; 4] {
     let digest = context.finish();
     let mut limbs = [0; 4];
     for (limb, bytes) in limbs.iter_mut().zip(digest.as_ref().rchunks(8)) {
-        *limb = bytes
-            .iter()
-            .fold(0, |limb, byte| limb << 8 | u64::from(*byte));
+        *limb = bytes.iter().fold(0, |limb, byte| limb << 8 | u64::from(*byte));
     }
     limbs
 }

@@ -47,13 +47,7 @@ impl Writer {
         ledger: Arc<Ledger>,
         commits: Arc<AtomicU64>,
     ) -> Self {
-        Self {
-            layout: Layout::new(directory),
-            file: Some(file),
-            ledger,
-            commits,
-            _lock: lock,
-        }
+        Self { layout: Layout::new(directory), file: Some(file), ledger, commits, _lock: lock }
     }
 
     /// Writes until all senders are gone and the queue is empty.
@@ -111,14 +105,10 @@ impl Writer {
         if self.file.is_some() {
             return Ok(());
         }
-        let (file, documents) =
-            DocFile::open(&self.layout.main()).map_err(|error| error.to_string())?;
+        let (file, documents) = DocFile::open(&self.layout.main()).map_err(|error| error.to_string())?;
         let known = self.ledger.revision();
         if documents.revision < known {
-            return Err(format!(
-                "the file went back from revision {known} to {}",
-                documents.revision
-            ));
+            return Err(format!("the file went back from revision {known} to {}", documents.revision));
         }
         // The failed commit may have reached the disk after all.
         if documents.revision > known {

@@ -1,8 +1,6 @@
 //! Values that APISIX encrypted (`apisix/core/... data_encryption`, AES-CBC with the key as IV) can still be opened.
 
-use aws_lc_rs::cipher::{
-    AES_128, AES_256, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey,
-};
+use aws_lc_rs::cipher::{AES_128, AES_256, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey};
 use aws_lc_rs::iv::FixedLength;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -46,8 +44,7 @@ fn decrypt(key: &[u8], bytes: &[u8]) -> Option<String> {
     }
     let algorithm = if key.len() == 16 { &AES_128 } else { &AES_256 };
     let iv: [u8; IV_LEN] = *key.first_chunk()?;
-    let cipher =
-        PaddedBlockDecryptingKey::cbc_pkcs7(UnboundCipherKey::new(algorithm, key).ok()?).ok()?;
+    let cipher = PaddedBlockDecryptingKey::cbc_pkcs7(UnboundCipherKey::new(algorithm, key).ok()?).ok()?;
     let mut buffer = Zeroizing::new(bytes.to_vec());
     let context = DecryptionContext::Iv128(FixedLength::from(iv));
     let plain = cipher.decrypt(&mut buffer, context).ok()?;
@@ -61,8 +58,7 @@ mod tests {
     // Made with: printf secret | openssl enc -aes-{128,256}-cbc -K <hex> -iv <hex of the first 16 bytes> -base64
     #[test]
     fn values_of_apisix_open_with_any_key_of_the_ring() {
-        let keyring =
-            ApisixKeyring::new(["0123456789abcdef0123456789abcdef", "edd1c9f0985e76a2"]).unwrap();
+        let keyring = ApisixKeyring::new(["0123456789abcdef0123456789abcdef", "edd1c9f0985e76a2"]).unwrap();
         for (text, plain) in [
             (AES_128_TEXT, Some("secret")),
             (AES_256_TEXT, Some("secret")),

@@ -33,17 +33,8 @@ struct Opener {
 
 impl SealedStore {
     /// Wraps `inner`.
-    pub fn new(
-        inner: Arc<dyn Store>,
-        sealer: Sealer,
-        fields: SealedFields,
-        keyring: Option<ApisixKeyring>,
-    ) -> Self {
-        let opener = Arc::new(Opener {
-            sealer,
-            fields,
-            keyring,
-        });
+    pub fn new(inner: Arc<dyn Store>, sealer: Sealer, fields: SealedFields, keyring: Option<ApisixKeyring>) -> Self {
+        let opener = Arc::new(Opener { sealer, fields, keyring });
         Self { inner, opener }
     }
 }
@@ -106,12 +97,7 @@ impl Opener {
     }
 
     fn open(&self, entry: &mut Entry) {
-        let Entry {
-            key,
-            value,
-            problem,
-            ..
-        } = entry;
+        let Entry { key, value, problem, .. } = entry;
         for path in distinct((self.fields)(key, value)) {
             let Ok(()) = path.visit(value, &mut |place, field| {
                 if let Err(error) = self.open_field(key, place, field) {
@@ -133,11 +119,7 @@ impl Opener {
         };
         if Sealer::is_sealed(text) {
             *text = self.sealer.open(&aad(key, place), text)?;
-        } else if let Some(plain) = self
-            .keyring
-            .as_ref()
-            .and_then(|keyring| open_apisix(keyring, text))
-        {
+        } else if let Some(plain) = self.keyring.as_ref().and_then(|keyring| open_apisix(keyring, text)) {
             *text = plain;
         }
         Ok(())

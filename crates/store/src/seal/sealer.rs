@@ -38,10 +38,7 @@ impl Sealer {
     /// key per line in base64; to change the key, put a new one on the first line.
     pub fn open_or_create(data_dir: &Path) -> Result<Self, SealError> {
         let path = data_dir.join(KEY_FILE);
-        let failed = |source| SealError::KeyFile {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| SealError::KeyFile { path: path.clone(), source };
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 fs::create_dir_all(data_dir).map_err(failed)?;
@@ -66,8 +63,7 @@ impl Sealer {
 
     /// Whether a text claims to be sealed. Decide by it what to open, never what may stay as it is.
     pub fn is_sealed(text: &str) -> bool {
-        text.strip_prefix(FORMAT)
-            .is_some_and(|rest| rest.starts_with(':'))
+        text.strip_prefix(FORMAT).is_some_and(|rest| rest.starts_with(':'))
     }
 
     /// Seals a secret for the place `aad` names.
@@ -77,11 +73,7 @@ impl Sealer {
         rand::fill(&mut nonce).map_err(|_| SealError::Cipher)?;
         let mut ciphertext = plain.as_bytes().to_vec();
         key.cipher
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(aad),
-                &mut ciphertext,
-            )
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut ciphertext)
             .map_err(|_| SealError::Cipher)?;
         let mut bytes = nonce.to_vec();
         bytes.extend(ciphertext);
@@ -91,8 +83,7 @@ impl Sealer {
     /// Opens a value sealed for the place `aad` names.
     pub fn open(&self, aad: &[u8], sealed: &str) -> Result<String, SealError> {
         let mut parts = sealed.splitn(3, ':');
-        let (Some(FORMAT), Some(id), Some(text)) = (parts.next(), parts.next(), parts.next())
-        else {
+        let (Some(FORMAT), Some(id), Some(text)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(SealError::Malformed);
         };
         let mut bytes = STANDARD.decode(text).map_err(|_| SealError::Malformed)?;
@@ -101,20 +92,12 @@ impl Sealer {
             .iter()
             .find(|key| key.id == id)
             .ok_or_else(|| SealError::UnknownKey(id.chars().take(16).collect()))?;
-        let (nonce, ciphertext) = bytes
-            .split_first_chunk_mut::<NONCE_LEN>()
-            .ok_or(SealError::Malformed)?;
+        let (nonce, ciphertext) = bytes.split_first_chunk_mut::<NONCE_LEN>().ok_or(SealError::Malformed)?;
         let plain = key
             .cipher
-            .open_in_place(
-                Nonce::assume_unique_for_key(*nonce),
-                Aad::from(aad),
-                ciphertext,
-            )
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(aad), ciphertext)
             .map_err(|_| SealError::Refused)?;
-        let text = std::str::from_utf8(plain)
-            .map(str::to_owned)
-            .map_err(|_| SealError::Refused);
+        let text = std::str::from_utf8(plain).map(str::to_owned).map_err(|_| SealError::Refused);
         bytes.zeroize();
         text
     }
@@ -126,12 +109,7 @@ impl Key {
     fn parse(line: &str) -> Option<Self> {
         let bytes = Zeroizing::new(STANDARD.decode(line.trim()).ok()?);
         let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &bytes).ok()?);
-        let id = digest(&SHA256, &bytes)
-            .as_ref()
-            .iter()
-            .take(4)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let id = digest(&SHA256, &bytes).as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         Some(Self { id, cipher })
     }
 }

@@ -55,28 +55,18 @@ fn put(path: &str, value: Value) -> Op {
 }
 
 fn put_if(path: &str, value: Value, expect: Expect) -> Op {
-    Op::Put {
-        key: key(path),
-        value,
-        expect,
-    }
+    Op::Put { key: key(path), value, expect }
 }
 
 fn delete(path: &str) -> Op {
-    Op::Delete {
-        key: key(path),
-        expect: Expect::Any,
-    }
+    Op::Delete { key: key(path), expect: Expect::Any }
 }
 
 async fn a_document_is_read_as_written(store: &dyn Store) {
     // The order of fields and the sizes of numbers are part of a document.
     let text = r#"{"z":1,"a":[{"y":18446744073709551615,"b":-1.5e-7,"c":31.245270191439438}],"é":"\u0000","":null}"#;
     let value: Value = serde_json::from_str(text).unwrap();
-    let revision = store
-        .put(key("/routes/1"), value, Expect::Any)
-        .await
-        .unwrap();
+    let revision = store.put(key("/routes/1"), value, Expect::Any).await.unwrap();
     let documents = store.load().await.unwrap();
     assert_eq!(documents.revision, revision);
     let entry = documents.find(&key("/routes/1")).unwrap();
@@ -86,14 +76,8 @@ async fn a_document_is_read_as_written(store: &dyn Store) {
 }
 
 async fn replacing_keeps_created_and_moves_modified(store: &dyn Store) {
-    let first = store
-        .put(key("/routes/1"), json!(1), Expect::Any)
-        .await
-        .unwrap();
-    let second = store
-        .put(key("/routes/1"), json!(2), Expect::Any)
-        .await
-        .unwrap();
+    let first = store.put(key("/routes/1"), json!(1), Expect::Any).await.unwrap();
+    let second = store.put(key("/routes/1"), json!(2), Expect::Any).await.unwrap();
     assert!(second > first);
     let documents = store.load().await.unwrap();
     let [entry] = documents.entries.as_slice() else {
@@ -103,18 +87,12 @@ async fn replacing_keeps_created_and_moves_modified(store: &dyn Store) {
     assert_eq!(entry.value, json!(2));
 
     store.delete(key("/routes/1"), Expect::Any).await.unwrap();
-    let third = store
-        .put(key("/routes/1"), json!(3), Expect::Any)
-        .await
-        .unwrap();
+    let third = store.put(key("/routes/1"), json!(3), Expect::Any).await.unwrap();
     assert_eq!(store.load().await.unwrap().entries[0].created, third);
 }
 
 async fn expectations_guard_writes(store: &dyn Store) {
-    let there = store
-        .put(key("/a/there"), json!(0), Expect::Any)
-        .await
-        .unwrap();
+    let there = store.put(key("/a/there"), json!(0), Expect::Any).await.unwrap();
     let rows = [
         ("/a/there", Expect::Absent, false),
         ("/a/there", Expect::Revision(Revision(there.0 + 100)), false),
@@ -149,52 +127,25 @@ async fn deleting(store: &dyn Store) {
     for expect in [Expect::Absent, Expect::Revision(Revision(made.0 + 1))] {
         store.delete(key("/a/1"), expect).await.unwrap_err();
     }
-    let gone = store
-        .delete(key("/a/1"), Expect::Revision(made))
-        .await
-        .unwrap();
+    let gone = store.delete(key("/a/1"), Expect::Revision(made)).await.unwrap();
     assert!(gone > made);
     assert_eq!(store.load().await.unwrap().entries, []);
-    store
-        .delete(key("/a/1"), Expect::Present)
-        .await
-        .unwrap_err();
+    store.delete(key("/a/1"), Expect::Present).await.unwrap_err();
     store.delete(key("/a/1"), Expect::Any).await.unwrap();
 }
 
 async fn a_batch_is_taken_whole_or_not_at_all(store: &dyn Store) {
-    store
-        .put(key("/a/old"), json!(0), Expect::Any)
-        .await
-        .unwrap();
+    store.put(key("/a/old"), json!(0), Expect::Any).await.unwrap();
     let before = store.load().await.unwrap();
-    let refused = vec![
-        put("/a/new", json!(1)),
-        delete("/a/old"),
-        put_if("/a/other", json!(1), Expect::Present),
-    ];
+    let refused = vec![put("/a/new", json!(1)), delete("/a/old"), put_if("/a/other", json!(1), Expect::Present)];
     store.write(refused).await.unwrap_err();
     assert_eq!(store.load().await.unwrap(), before);
 
-    let taken = vec![
-        put("/a/new", json!(1)),
-        delete("/a/old"),
-        put("/a/other", json!(2)),
-    ];
+    let taken = vec![put("/a/new", json!(1)), delete("/a/old"), put("/a/other", json!(2))];
     let revision = store.write(taken).await.unwrap();
     let after = store.load().await.unwrap();
-    let seen: Vec<_> = after
-        .entries
-        .iter()
-        .map(|entry| (entry.key.as_str(), entry.created, entry.modified))
-        .collect();
-    assert_eq!(
-        seen,
-        [
-            ("/a/new", revision, revision),
-            ("/a/other", revision, revision)
-        ]
-    );
+    let seen: Vec<_> = after.entries.iter().map(|entry| (entry.key.as_str(), entry.created, entry.modified)).collect();
+    assert_eq!(seen, [("/a/new", revision, revision), ("/a/other", revision, revision)]);
     assert_eq!(store.write(Vec::new()).await.unwrap(), revision);
 }
 
@@ -215,11 +166,7 @@ async fn load_is_in_order_of_creation(store: &dyn Store) {
     }
     store.put(key("/z/1"), json!(1), Expect::Any).await.unwrap();
     let documents = store.load().await.unwrap();
-    let order: Vec<_> = documents
-        .entries
-        .iter()
-        .map(|entry| entry.key.as_str())
-        .collect();
+    let order: Vec<_> = documents.entries.iter().map(|entry| entry.key.as_str()).collect();
     assert_eq!(order, ["/z/1", "/a/1", "/m/1"]);
 }
 
@@ -252,18 +199,9 @@ async fn watch_tells_changes_in_order(store: &dyn Store) {
         }
     }
     store.next_id().await.unwrap();
-    store
-        .put(key("/a/1"), json!(0), Expect::Absent)
-        .await
-        .unwrap_err();
-    let revision = store
-        .write(vec![delete("/a/3"), put("/a/9", json!(9))])
-        .await
-        .unwrap();
-    assert_eq!(
-        changes.next().await,
-        Some(Change::Delete(key("/a/3"), revision))
-    );
+    store.put(key("/a/1"), json!(0), Expect::Absent).await.unwrap_err();
+    let revision = store.write(vec![delete("/a/3"), put("/a/9", json!(9))]).await.unwrap();
+    assert_eq!(changes.next().await, Some(Change::Delete(key("/a/3"), revision)));
     assert!(matches!(changes.next().await, Some(Change::Put(entry)) if entry.key == key("/a/9")));
     assert!(changes.next().now_or_never().is_none());
 }
@@ -292,9 +230,7 @@ async fn watch_tells_what_comes_after_a_resync(store: &dyn Store) {
     let mut changes = store.watch(start);
     // More than any backend keeps for a watcher that does not look.
     for round in 0..20 {
-        let ops = (0..500)
-            .map(|n| put(&format!("/a/{n}"), json!(round)))
-            .collect();
+        let ops = (0..500).map(|n| put(&format!("/a/{n}"), json!(round))).collect();
         store.write(ops).await.unwrap();
     }
     assert_eq!(changes.next().await, Some(Change::Resync));
@@ -330,19 +266,12 @@ async fn many_watchers_and_writers_agree(store: &dyn Store) {
         join_all((0..8).map(|writer| async move {
             for n in 0..20 {
                 let path = format!("/a/{}", (writer * 7 + n) % 11);
-                let op = if n % 3 == 2 {
-                    delete(&path)
-                } else {
-                    put(&path, json!([writer, n]))
-                };
+                let op = if n % 3 == 2 { delete(&path) } else { put(&path, json!([writer, n])) };
                 store.write(vec![op]).await.unwrap();
             }
         }))
         .await;
-        store
-            .put(last.clone(), json!(0), Expect::Any)
-            .await
-            .unwrap();
+        store.put(last.clone(), json!(0), Expect::Any).await.unwrap();
     };
     let (watched, ()) = join(join_all(watching), writing).await;
     let mut documents = store.load().await.unwrap().entries;

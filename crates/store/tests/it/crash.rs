@@ -37,11 +37,7 @@ fn acknowledged_writes_survive_kill() {
         child.kill().unwrap();
         child.wait().unwrap();
         // What it had said before it died counts, but for a line cut short.
-        acks.extend(
-            lines
-                .map_while(Result::ok)
-                .filter(|line| line.starts_with("ack ") && line.ends_with('.')),
-        );
+        acks.extend(lines.map_while(Result::ok).filter(|line| line.starts_with("ack ") && line.ends_with('.')));
         for ack in acks {
             let words: Vec<_> = ack.trim_end_matches('.').split(' ').collect();
             acknowledged.push((words[1].to_owned(), words[2].parse().unwrap()));
@@ -49,17 +45,10 @@ fn acknowledged_writes_survive_kill() {
 
         let store = open(dir.path());
         let documents = load(&store);
-        let pairs: std::collections::BTreeMap<&DocKey, _> = documents
-            .entries
-            .iter()
-            .map(|entry| (&entry.key, &entry.value))
-            .collect();
+        let pairs: std::collections::BTreeMap<&DocKey, _> =
+            documents.entries.iter().map(|entry| (&entry.key, &entry.value)).collect();
         for (id, n) in &acknowledged {
-            assert_eq!(
-                pairs.get(&key(&format!("/routes/{id}"))),
-                Some(&&document(*n)),
-                "lost {id}"
-            );
+            assert_eq!(pairs.get(&key(&format!("/routes/{id}"))), Some(&&document(*n)), "lost {id}");
         }
         for (path, value) in &pairs {
             assert_eq!(**value, document(value["n"].as_u64().unwrap()));
@@ -92,10 +81,7 @@ fn child() {
                         value: document(n),
                         expect: Expect::Absent,
                     };
-                    store
-                        .write(vec![op("routes"), op("upstreams")])
-                        .await
-                        .unwrap();
+                    store.write(vec![op("routes"), op("upstreams")]).await.unwrap();
                     writeln!(std::io::stdout(), "ack {id} {n}.").unwrap();
                 }
             })

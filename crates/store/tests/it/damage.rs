@@ -31,18 +31,13 @@ fn damages() -> Vec<Damage> {
         ("half", |bytes| bytes.truncate(bytes.len() / 2)),
         ("header only", |bytes| bytes.truncate(4096)),
         ("zeroed", |bytes| bytes.fill(0)),
-        ("other file", |bytes| {
-            *bytes = b"#!/bin/sh\nexit 0\n".repeat(1000)
-        }),
+        ("other file", |bytes| *bytes = b"#!/bin/sh\nexit 0\n".repeat(1000)),
         ("magic", |bytes| bytes[0] ^= 1),
         ("a letter of a document", |bytes| {
             // In all copies: some are in pages that are free by now.
             let text = b"\"uri\":\"/7\"";
             let windows = bytes.windows(text.len()).enumerate();
-            let places: Vec<_> = windows
-                .filter(|(_, window)| window == text)
-                .map(|(at, _)| at)
-                .collect();
+            let places: Vec<_> = windows.filter(|(_, window)| window == text).map(|(at, _)| at).collect();
             assert!(!places.is_empty());
             for at in places {
                 bytes[at + 8] ^= 1;
@@ -74,11 +69,7 @@ fn a_damaged_file_is_restored_and_kept_aside() {
 
         run(store.put(key("/routes/new"), json!(1), Expect::Absent)).unwrap();
         drop(store);
-        assert_eq!(
-            load(&open(dir.path())).entries.len(),
-            before.entries.len() + 1,
-            "{name}"
-        );
+        assert_eq!(load(&open(dir.path())).entries.len(), before.entries.len() + 1, "{name}");
     }
 }
 
@@ -100,11 +91,7 @@ fn without_a_copy_a_damaged_file_is_refused_and_left_alone() {
                     Ok(_) => panic!("{name}: opened"),
                 }
             }
-            assert_eq!(
-                fs::metadata(dir.path().join(MAIN)).unwrap().len(),
-                size,
-                "{name}"
-            );
+            assert_eq!(fs::metadata(dir.path().join(MAIN)).unwrap().len(), size, "{name}");
         }
     }
 }
@@ -124,12 +111,7 @@ fn a_second_damage_is_kept_beside_the_first() {
     for n in 1..=2 {
         damage(&dir.path().join(MAIN), |bytes| bytes.clear());
         let (_store, recovered) = open_recovered(dir.path());
-        assert!(
-            recovered
-                .set_aside
-                .unwrap()
-                .ends_with(format!("store.redb.corrupt-{n}"))
-        );
+        assert!(recovered.set_aside.unwrap().ends_with(format!("store.redb.corrupt-{n}")));
     }
 }
 

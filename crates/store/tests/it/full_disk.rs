@@ -24,16 +24,9 @@ fn fill_then(dir: &Path, make_space: impl FnOnce()) {
         }
     }
     assert!(stored.len() > 3, "{}", stored.len());
-    let seen: Vec<_> = load(&store)
-        .entries
-        .iter()
-        .map(|entry| entry.key.to_string())
-        .collect();
+    let seen: Vec<_> = load(&store).entries.iter().map(|entry| entry.key.to_string()).collect();
     assert_eq!(seen, stored);
-    assert!(matches!(
-        run(store.put(key("/routes/full"), value.clone(), Expect::Any)),
-        Err(StoreError::Unavailable(_))
-    ));
+    assert!(matches!(run(store.put(key("/routes/full"), value.clone(), Expect::Any)), Err(StoreError::Unavailable(_))));
 
     make_space();
     run(store.put(key("/routes/after"), value, Expect::Absent)).unwrap();
@@ -61,9 +54,7 @@ fn writes_resume_when_a_full_disk_has_space_again() {
     let ballast = dir.path().join("ballast");
     fs::write(&ballast, vec![0; 4 << 20]).unwrap();
     let result = std::panic::catch_unwind(|| {
-        fill_then(&dir.path().join("data"), || {
-            fs::remove_file(&ballast).unwrap()
-        });
+        fill_then(&dir.path().join("data"), || fs::remove_file(&ballast).unwrap());
     });
     Command::new("umount").arg(dir.path()).status().unwrap();
     result.unwrap();
@@ -87,13 +78,8 @@ fn writes_resume_when_the_file_may_grow_again() {
 fn child() {
     let dir = std::env::var("STORE_DIR").unwrap();
     fill_then(dir.as_ref(), || {
-        let lifted = Command::new("prlimit")
-            .args([
-                "--fsize=unlimited",
-                "--pid",
-                &std::process::id().to_string(),
-            ])
-            .status();
+        let lifted =
+            Command::new("prlimit").args(["--fsize=unlimited", "--pid", &std::process::id().to_string()]).status();
         assert!(lifted.unwrap().success());
     });
 }

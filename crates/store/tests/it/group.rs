@@ -16,10 +16,7 @@ fn sixteen_writers_share_commits() {
     run(join_all((0..WRITERS).map(|writer| async move {
         for n in 0..EACH {
             let path = format!("/routes/{writer}-{n}");
-            store
-                .put(key(&path), json!(n), Expect::Absent)
-                .await
-                .unwrap();
+            store.put(key(&path), json!(n), Expect::Absent).await.unwrap();
         }
     })));
     let commits = store.commits();

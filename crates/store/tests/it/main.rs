@@ -32,11 +32,7 @@ fn open_recovered(dir: &Path) -> (Embedded, Recovered) {
 
 /// Runs a future to its end.
 fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 fn load(store: &dyn Store) -> Documents {

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use store::{
-    ApisixKeyring, Change, Expect, JsonPath, Memory, SealError, SealedStore, Sealer, Store,
-};
+use store::{ApisixKeyring, Change, Expect, JsonPath, Memory, SealError, SealedStore, Sealer, Store};
 
 use crate::{key, load, open, run};
 
@@ -83,10 +81,7 @@ fn what_cannot_be_opened_is_a_problem_of_its_document_only() {
     let text = text.as_str().unwrap();
 
     let elsewhere = tempfile::tempdir().unwrap();
-    let foreign = Sealer::open_or_create(elsewhere.path())
-        .unwrap()
-        .seal(b"", "x")
-        .unwrap();
+    let foreign = Sealer::open_or_create(elsewhere.path()).unwrap().seal(b"", "x").unwrap();
     let rows = [
         ("/consumers/moved", text.to_owned()),
         ("/consumers/foreign", foreign),
@@ -135,21 +130,11 @@ fn sealing_is_random_bound_to_its_place_and_detects_changes() {
     let sealed = sealer.seal(b"here", "secret").unwrap();
     assert_ne!(sealed, sealer.seal(b"here", "secret").unwrap());
     assert_eq!(sealer.open(b"here", &sealed).unwrap(), "secret");
-    assert!(matches!(
-        sealer.open(b"there", &sealed),
-        Err(SealError::Refused)
-    ));
+    assert!(matches!(sealer.open(b"there", &sealed), Err(SealError::Refused)));
     let at = sealed.len() - 6;
-    let other = if sealed.as_bytes()[at] == b'A' {
-        "B"
-    } else {
-        "A"
-    };
+    let other = if sealed.as_bytes()[at] == b'A' { "B" } else { "A" };
     let changed = format!("{}{other}{}", &sealed[..at], &sealed[at + 1..]);
-    assert!(matches!(
-        sealer.open(b"here", &changed),
-        Err(SealError::Refused)
-    ));
+    assert!(matches!(sealer.open(b"here", &changed), Err(SealError::Refused)));
 
     let again = Sealer::open_or_create(dir.path()).unwrap();
     assert_eq!(again.open(b"here", &sealed).unwrap(), "secret");
@@ -163,16 +148,10 @@ fn the_key_file_is_private_and_a_damaged_one_is_refused() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
     for text in ["", "short\n", "not base64 !\n"] {
         fs::write(&path, text).unwrap();
-        assert!(matches!(
-            Sealer::open_or_create(dir.path()),
-            Err(SealError::MalformedKeyFile(_))
-        ));
+        assert!(matches!(Sealer::open_or_create(dir.path()), Err(SealError::MalformedKeyFile(_))));
     }
 }

@@ -39,10 +39,7 @@ fn node(rule: &Json, depth: usize) -> Result<Node, ExprError> {
         return Err(ExprError::Invalid);
     }
     if first.is_array() {
-        return Ok(Node::All {
-            nodes: nodes(rules, depth)?,
-            negated: false,
-        });
+        return Ok(Node::All { nodes: nodes(rules, depth)?, negated: false });
     }
     let Some(logic) = Logic::parse(first) else {
         return test(rules);
@@ -99,11 +96,7 @@ fn test(rule: &[Json]) -> Result<Node, ExprError> {
         (None, None) => Test::Equal(Operand::Text(word.into_bytes())),
         (None, Some(_)) => return Err(ExprError::UnknownOperator(word)),
     };
-    Ok(Node::Test {
-        name: VarName::parse(name),
-        test,
-        negated,
-    })
+    Ok(Node::Test { name: VarName::parse(name), test, negated })
 }
 
 fn operator_word(operator: &Json) -> Result<String, ExprError> {
@@ -164,11 +157,7 @@ impl Operator {
             }
             // An element `null` is equal to nothing, unlike a right side `null`.
             Self::In => Test::In(match right {
-                Json::Array(items) => items
-                    .iter()
-                    .filter(|item| !item.is_null())
-                    .map(operand)
-                    .collect(),
+                Json::Array(items) => items.iter().filter(|item| !item.is_null()).map(operand).collect(),
                 _ => Vec::new(),
             }),
             Self::Has => Test::Has(match operand(right) {
@@ -216,9 +205,7 @@ fn addresses(right: &Json) -> Result<Vec<IpNet>, ExprError> {
         .iter()
         .map(|item| match item.as_str() {
             None | Some("") => Err(ExprError::InvalidAddress(None)),
-            Some(text) => {
-                parse_net(text).ok_or_else(|| ExprError::InvalidAddress(Some(text.to_owned())))
-            }
+            Some(text) => parse_net(text).ok_or_else(|| ExprError::InvalidAddress(Some(text.to_owned()))),
         })
         .collect()
 }

@@ -27,9 +27,7 @@ impl Lookup for Request {
 }
 
 fn eval(rule: &serde_json::Value) -> Result<bool, ExprFault> {
-    Expr::compile(rule)
-        .unwrap_or_else(|error| panic!("{rule}: {error}"))
-        .eval(&Request)
+    Expr::compile(rule).unwrap_or_else(|error| panic!("{rule}: {error}")).eval(&Request)
 }
 
 #[test]
@@ -83,10 +81,7 @@ fn conditions_hold_as_in_lua_resty_expr() {
         (json!([["graphql_root_fields", "has", 1]]), true),
         (json!([["arg_s", "has", "abc"]]), false),
         (json!([["remote_addr", "ipmatch", "10.0.0.0/8"]]), true),
-        (
-            json!([["remote_addr", "ipmatch", ["::1", "10.1.2.3"]]]),
-            true,
-        ),
+        (json!([["remote_addr", "ipmatch", ["::1", "10.1.2.3"]]]), true),
         (json!([["remote_addr", "!", "ipmatch", ["::1"]]]), true),
         (json!([["arg_six", "ipmatch", "2001:db8::/32"]]), true),
         (json!([["arg_s", "ipmatch", "0.0.0.0/0"]]), false),
@@ -96,13 +91,7 @@ fn conditions_hold_as_in_lua_resty_expr() {
         (json!(["!AND", ["arg_s", "x"], ["arg_n", "10"]]), true),
         (json!(["!OR", ["arg_s", "x"], ["arg_n", "11"]]), true),
         (json!(["!OR", ["arg_s", "x"], ["arg_n", "10"]]), false),
-        (
-            json!([
-                ["OR", ["arg_s", "x"], [["arg_n", "10"], ["arg_s", "abc"]]],
-                ["uri", "==", "/Foo"]
-            ]),
-            true,
-        ),
+        (json!([["OR", ["arg_s", "x"], [["arg_n", "10"], ["arg_s", "abc"]]], ["uri", "==", "/Foo"]]), true),
     ] {
         assert_eq!(eval(&rule), Ok(expected), "{rule}");
     }
@@ -112,10 +101,7 @@ fn conditions_hold_as_in_lua_resty_expr() {
 fn refusals_have_the_texts_of_lua_resty_expr() {
     for (rule, expected) in [
         (json!(null), "missing argument rule"),
-        (
-            json!(["arg_s", "==", "a"]),
-            "rule should be wrapped inside brackets",
-        ),
+        (json!(["arg_s", "==", "a"]), "rule should be wrapped inside brackets"),
         (json!([1]), "rule should be wrapped inside brackets"),
         (json!("x"), "rule should be wrapped inside brackets"),
         (json!({"a": 1}), "rule should be wrapped inside brackets"),
@@ -131,39 +117,27 @@ fn refusals_have_the_texts_of_lua_resty_expr() {
         (json!([["a", "ipmatch", ""]]), "invalid ip address"),
         (json!([["a", "ipmatch", []]]), "invalid ip address"),
         (json!([["a", "ipmatch"]]), "invalid ip address"),
-        (
-            json!([["a", "ipmatch", "300.1.1.1"]]),
-            "invalid ip address: 300.1.1.1",
-        ),
+        (json!([["a", "ipmatch", "300.1.1.1"]]), "invalid ip address: 300.1.1.1"),
     ] {
         let error = Expr::compile(&rule).expect_err("refused");
         assert_eq!(error.to_string(), expected, "{rule}");
     }
     let error = Expr::compile(&json!([["a", "~~", "("]])).expect_err("refused");
-    assert!(
-        error.to_string().starts_with("invalid pattern \"(\": "),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("invalid pattern \"(\": "), "{error}");
 }
 
 #[test]
 fn what_cannot_be_decided_is_a_fault() {
     assert_eq!(
         eval(&json!([["graphql_root_fields", "!", "~~", "x"]])),
-        Err(ExprFault::NotText {
-            name: VarName::GraphqlRootFields
-        })
+        Err(ExprFault::NotText { name: VarName::GraphqlRootFields })
     );
     assert!(eval(&json!([["post_arg.t", "~~", "x"]])).is_err());
 }
 
 #[test]
 fn names_are_listed() {
-    let expr = Expr::compile(&json!([
-        ["uri", "a"],
-        ["OR", ["post_arg_x", "1"], ["host", "b"]]
-    ]))
-    .expect("valid");
+    let expr = Expr::compile(&json!([["uri", "a"], ["OR", ["post_arg_x", "1"], ["host", "b"]]])).expect("valid");
     let names: Vec<_> = expr.names().iter().map(ToString::to_string).collect();
     assert_eq!(names, ["uri", "post_arg_x", "host"]);
     assert!(expr.needs_body());
@@ -175,12 +149,9 @@ fn any_rule() -> impl Strategy<Value = serde_json::Value> {
         Just(json!(null)),
         any::<bool>().prop_map(|truth| json!(truth)),
         any::<f64>().prop_map(|number| json!(number)),
-        "(uri|arg_n|AND|OR|!OR|!|==|~=|~~|in|has|ipmatch|[a-z(+]{0,3})"
-            .prop_map(|text| json!(text)),
+        "(uri|arg_n|AND|OR|!OR|!|==|~=|~~|in|has|ipmatch|[a-z(+]{0,3})".prop_map(|text| json!(text)),
     ];
-    leaf.prop_recursive(4, 32, 5, |inner| {
-        proptest::collection::vec(inner, 0..5).prop_map(|items| json!(items))
-    })
+    leaf.prop_recursive(4, 32, 5, |inner| proptest::collection::vec(inner, 0..5).prop_map(|items| json!(items)))
 }
 
 proptest! {

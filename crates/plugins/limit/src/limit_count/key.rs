@@ -13,7 +13,10 @@ pub(super) enum Key {
     Constant(String),
     Variable(VarName),
     /// Variables in a text; `is_optional` when the rule does not apply without them.
-    Combination { template: Template, is_optional: bool },
+    Combination {
+        template: Template,
+        is_optional: bool,
+    },
 }
 
 impl Key {

@@ -131,9 +131,7 @@ fn amounts_come_from_variables() {
         ("not a number", "$http_x", &[("X", "nan")], &[500]),
         ("infinite", "$http_x", &[("X", "1e999")], &[500]),
     ] {
-        let config = |degrades| {
-            json!({ "count": count, "time_window": 60, "rejected_msg": desc, "allow_degradation": degrades })
-        };
+        let config = |degrades| json!({ "count": count, "time_window": 60, "rejected_msg": desc, "allow_degradation": degrades });
         let plugin = build(&world, "/routes/1", config(false)).unwrap();
         assert_eq!(statuses(&world, &plugin, fields, expected.len()), expected, "{desc}");
         if expected == [500] {
@@ -164,9 +162,7 @@ fn exactly_the_quota_passes_in_eight_threads() {
     let passed: usize = std::thread::scope(|threads| {
         let workers: Vec<_> = (0..8)
             .map(|_| {
-                threads.spawn(|| {
-                    statuses(&world, &plugin, &[], 50).into_iter().filter(|&status| status == 200).count()
-                })
+                threads.spawn(|| statuses(&world, &plugin, &[], 50).into_iter().filter(|&status| status == 200).count())
             })
             .collect();
         workers.into_iter().map(|worker| worker.join().unwrap()).sum()
@@ -204,10 +200,7 @@ fn what_cannot_work_is_refused_when_it_is_written() {
             "policy \"redis\" is not available yet",
         ),
         (json!({ "count": 1, "time_window": 1, "policy": "redis" }), "then clause did not match"),
-        (
-            json!({ "count": 1, "rules": rule("x") }),
-            "count/time_window and rules cannot be specified at the same time",
-        ),
+        (json!({ "count": 1, "rules": rule("x") }), "count/time_window and rules cannot be specified at the same time"),
     ] {
         let error = build(&world, "/routes/1", config.clone()).err().unwrap_or_else(|| panic!("{config} is accepted"));
         assert!(error.contains(reason) && !error.contains("hunter2"), "{config}: {error}");
