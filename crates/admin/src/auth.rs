@@ -37,6 +37,8 @@ pub(crate) fn check_key(settings: &Settings, method: &Method, fields: &Fields, q
     let header = fields.get("x-api-key").map(<[u8]>::to_vec);
     let sent = if settings.is_key_in_query_allowed {
         let argument = query.first("api_key").map(|key| key.as_bytes().to_vec());
+        // nginx's variable also takes the spelling with underscores.
+        let header = header.or_else(|| fields.get("x_api_key").map(<[u8]>::to_vec));
         argument.or(header).or_else(|| cookie(fields, b"x_api_key"))
     } else {
         header

@@ -17,8 +17,14 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// The text of `error_msg`.
-pub fn check_document(view: &DocumentsView, plugins: &PluginSet, key: &Key, value: &Value) -> Result<(), String> {
-    check_alone(plugins, key, value)?;
+pub fn check_document(
+    view: &DocumentsView,
+    plugins: &PluginSet,
+    shared: &Arc<Shared>,
+    key: &Key,
+    value: &Value,
+) -> Result<(), String> {
+    check_alone(plugins, shared, key, value)?;
     check_references(view, plugins, key, value)
 }
 
@@ -26,7 +32,7 @@ pub fn check_document(view: &DocumentsView, plugins: &PluginSet, key: &Key, valu
 ///
 /// # Errors
 /// The text of `error_msg`.
-pub fn check_alone(plugins: &PluginSet, key: &Key, value: &Value) -> Result<(), String> {
+pub fn check_alone(plugins: &PluginSet, shared: &Arc<Shared>, key: &Key, value: &Value) -> Result<(), String> {
     match key.kind() {
         Kind::Route => {
             let route = documents::Route::parse(value).map_err(text)?;
@@ -37,7 +43,7 @@ pub fn check_alone(plugins: &PluginSet, key: &Key, value: &Value) -> Result<(), 
                 return Err("failed to load 'script' string: this version has no Lua".to_owned());
             }
             check_upstream(route.upstream.as_ref())?;
-            check_plugins(plugins, key, &route.plugins, false)?;
+            check_plugins(plugins, shared, key, &route.plugins, false)?;
             if let Some(rule) = &route.vars {
                 Expr::compile(rule).map_err(|e| format!("failed to validate the 'vars' expression: {e}"))?;
             }
@@ -49,12 +55,12 @@ pub fn check_alone(plugins: &PluginSet, key: &Key, value: &Value) -> Result<(), 
                 return Err("failed to load 'script' string: this version has no Lua".to_owned());
             }
             check_upstream(service.upstream.as_ref())?;
-            check_plugins(plugins, key, &service.plugins, false)
+            check_plugins(plugins, shared, key, &service.plugins, false)
         }
         Kind::Upstream => check_upstream(Some(&documents::Upstream::parse(value).map_err(text)?)),
         Kind::Consumer => {
             let consumer = documents::Consumer::parse(value).map_err(text)?;
-            check_plugins(plugins, key, &consumer.plugins, true)
+            check_plugins(plugins, shared, key, &consumer.plugins, true)
                 .map_err(|e| format!("invalid plugins configuration: {e}"))
         }
         Kind::Credential => {
@@ -64,17 +70,17 @@ pub fn check_alone(plugins: &PluginSet, key: &Key, value: &Value) -> Result<(), 
                     return Err("only supports auth type plugins in consumer credential".to_owned());
                 }
             }
-            check_plugins(plugins, key, &credential.plugins, true)
+            check_plugins(plugins, shared, key, &credential.plugins, true)
                 .map_err(|e| format!("invalid plugins configuration: {e}"))
         }
         Kind::ConsumerGroup => {
-            check_plugins(plugins, key, &documents::ConsumerGroup::parse(value).map_err(text)?.plugins, false)
+            check_plugins(plugins, shared, key, &documents::ConsumerGroup::parse(value).map_err(text)?.plugins, false)
         }
         Kind::GlobalRule => {
-            check_plugins(plugins, key, &documents::GlobalRule::parse(value).map_err(text)?.plugins, false)
+            check_plugins(plugins, shared, key, &documents::GlobalRule::parse(value).map_err(text)?.plugins, false)
         }
         Kind::PluginConfig => {
-            check_plugins(plugins, key, &documents::PluginConfig::parse(value).map_err(text)?.plugins, false)
+            check_plugins(plugins, shared, key, &documents::PluginConfig::parse(value).map_err(text)?.plugins, false)
         }
         Kind::PluginMetadata => {
             if plugins.get(key.id()).is_none() {
@@ -110,12 +116,11 @@ fn check_upstream(upstream: Option<&documents::Upstream>) -> Result<(), String> 
 /// Every plugin must be known, fit its schema, and build.
 fn check_plugins(
     plugins: &PluginSet,
+    shared: &Arc<Shared>,
     key: &Key,
     written: &Map<String, Value>,
     is_consumer: bool,
 ) -> Result<(), String> {
-    // Built against state of its own, so that a check leaves no trace in the running gateway.
-    let scratch = Arc::new(Shared::default());
     for (name, conf) in written {
         let plugin = plugins.get(name);
         let is_credential = is_consumer && plugin.is_some_and(|p| p.description.credential.is_some());
@@ -126,7 +131,7 @@ fn check_plugins(
         match plugin.description.credential.filter(|_| is_credential) {
             Some(compile) => compile(&config).map(drop).map_err(wrong)?,
             None => {
-                let env = BuildEnv { shared: &scratch, owner: &key.path(), config: &config, attr: &plugin.attr };
+                let env = BuildEnv { shared, owner: &key.path(), config: &config, attr: &plugin.attr };
                 (plugin.description.build)(&config, &env).map(drop).map_err(wrong)?;
             }
         }

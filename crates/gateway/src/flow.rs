@@ -159,19 +159,15 @@ impl Flow {
         let view = self.documents();
         let mut ops = Vec::with_capacity(writes.len());
         for write in &writes {
-            let (key, op): (&Key, fn(DocKey, Value, Expect) -> Op) = match write {
-                Write::Put { key, value, .. } => {
-                    check::check_document(&view, &self.plugins, key, value).map_err(FlowError::Refused)?;
-                    (key, |key, value, expect| Op::Put { key, value, expect })
+            let place = |key: &Key| DocKey::parse(key.path()).map_err(|e| FlowError::Refused(e.to_string()));
+            ops.push(match write {
+                Write::Put { key, value, expect } => {
+                    check::check_document(&view, &self.plugins, &self.shared, key, value)
+                        .map_err(FlowError::Refused)?;
+                    Op::Put { key: place(key)?, value: value.clone(), expect: *expect }
                 }
-                Write::Delete { key, .. } => (key, |key, _, expect| Op::Delete { key, expect }),
-            };
-            let key = DocKey::parse(key.path()).map_err(|e| FlowError::Refused(e.to_string()))?;
-            let (value, expect) = match write {
-                Write::Put { value, expect, .. } => (value.clone(), *expect),
-                Write::Delete { expect, .. } => (Value::Null, *expect),
-            };
-            ops.push(op(key, value, expect));
+                Write::Delete { key, expect } => Op::Delete { key: place(key)?, expect: *expect },
+            });
         }
         let revision = self.store.write(ops).await.map_err(|error| match error {
             StoreError::Conflict { .. } => FlowError::Conflict,

@@ -124,7 +124,11 @@ pub struct Built {
 /// What a defect is called: a configuration that the schema allows and the plugin's type cannot hold.
 pub const MISFIT: &str = "the configuration does not fit the plugin's type";
 
-type Credential = (IndexKey, Arc<dyn Any + Send + Sync>);
+/// Compiles a complete credential.
+pub type CompileCredential = fn(&Value) -> Result<Credential, BuildError>;
+
+/// A credential's place in its index, and what the plugin made of it.
+pub type Credential = (IndexKey, Arc<dyn Any + Send + Sync>);
 
 /// A plugin with its type erased: all that the rest of the gateway sees of it.
 #[derive(Clone, Copy)]
@@ -141,7 +145,7 @@ pub struct Description {
     /// Compiles complete metadata.
     pub metadata: fn(&Value) -> Result<Arc<dyn Any + Send + Sync>, BuildError>,
     /// Compiles a complete credential; `None` for plugins that do not authenticate.
-    pub credential: Option<fn(&Value) -> Result<Credential, BuildError>>,
+    pub credential: Option<CompileCredential>,
     /// Handlers for public-api, from `plugin_attr.<name>`.
     pub public_apis: fn(&Value) -> Vec<PublicApi>,
     /// Writes metrics.

@@ -19,8 +19,8 @@ pub use clock::Clock;
 pub use consumer::{Consumer, CredentialIndex, Directory};
 pub use ctx::{Ctx, ResponseFacts, RouteFacts, SlotId, Timings};
 pub use description::{
-    AuthPlugin, Built, Description, ExportEnv, IndexKey, MISFIT, Plugin, PluginClass, Posture, PublicApi, RunPolicy,
-    Spec, describe, describe_auth,
+    AuthPlugin, Built, CompileCredential, Credential, Description, ExportEnv, IndexKey, MISFIT, Plugin, PluginClass,
+    Posture, PublicApi, RunPolicy, Spec, describe, describe_auth,
 };
 pub use env::{BuildEnv, BuildError, Shared};
 pub use phases::{

@@ -85,7 +85,7 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     };
     let stop = Arc::new(Stop::default());
     let census = Arc::new(Census::default());
-    let apis = start_apis(&settings, &flow, &stop, &census)?;
+    let apis = start_apis(&settings, &flow, &stop)?;
     let mut threads = Vec::new();
     for (index, listeners) in proxies.into_iter().enumerate() {
         let worker = Worker {
@@ -243,14 +243,18 @@ struct Worker {
 impl Worker {
     fn run(self, listeners: Vec<Listener>) {
         let access_log = self.access_log.clone();
+        let census = self.census.clone();
         let limits = self.options.limits.clone();
         local(&self.stop.clone(), self.drain_timeout, self.census, limits, listeners, || {
             let shared = self.flow.shared().clone();
             let resolver = Rc::new(Resolver::new(self.dns));
-            let edge = Rc::new(Edge::new(self.flow, Rc::new(self.options), resolver, self.access_log, shared));
+            let options = Rc::new(self.options);
+            let edge = Rc::new(Edge::new(self.flow, options, resolver, self.access_log, shared.clone()));
             let pool = edge.pool.clone();
             let mut ticks = 0u32;
+            let census = census.clone();
             let tick = move || {
+                publish(&census, &shared.stats);
                 ticks = ticks.wrapping_add(1);
                 if ticks.is_multiple_of(10) {
                     pool.sweep();
@@ -262,6 +266,15 @@ impl Worker {
             (edge, tick)
         });
     }
+}
+
+/// Exporters read the gateway's counters; the engine keeps its own.
+fn publish(census: &Census, stats: &plugin::Stats) {
+    let accepted = census.accepted.load(Ordering::Relaxed);
+    let active = census.active.load(Ordering::Relaxed);
+    stats.accepted.store(accepted, Ordering::Relaxed);
+    stats.handled.store(accepted.saturating_sub(census.refused.load(Ordering::Relaxed)), Ordering::Relaxed);
+    stats.active.store(active, Ordering::Relaxed);
 }
 
 /// Runs a service on the calling thread until the end, then lets open requests finish.
@@ -304,7 +317,7 @@ struct Apis {
     made_key: Option<PathBuf>,
 }
 
-fn start_apis(settings: &Settings, flow: &Arc<Flow>, stop: &Arc<Stop>, census: &Arc<Census>) -> anyhow::Result<Apis> {
+fn start_apis(settings: &Settings, flow: &Arc<Flow>, stop: &Arc<Stop>) -> anyhow::Result<Apis> {
     let live = Arc::new(Live(flow.clone()));
     let server = options::options(settings).server;
     let mut threads = Vec::new();
@@ -334,7 +347,7 @@ fn start_apis(settings: &Settings, flow: &Arc<Flow>, stop: &Arc<Stop>, census: &
     for (name, addr, face) in endpoints {
         let Some(addr) = addr else { continue };
         let listener = bind(addr, false, name)?;
-        let service = ControlService { api: control.clone(), face, flow: flow.clone(), census: census.clone() };
+        let service = ControlService { api: control.clone(), face };
         threads.push(spawn_api(name, listener, service, &server, &admin_limits, stop)?);
     }
     Ok(Apis { threads, made_key })
@@ -395,21 +408,12 @@ enum Face {
 struct ControlService {
     api: Arc<ControlApi<Live>>,
     face: Face,
-    flow: Arc<Flow>,
-    census: Arc<Census>,
 }
 
 impl Api for ControlService {
     const MAX_BODY: usize = 64 << 10;
 
     async fn answer(&self, call: Call) -> Reply {
-        // Exporters read the gateway's own counters; the engine keeps its own.
-        let stats = &self.flow.shared().stats;
-        let accepted = self.census.accepted.load(Ordering::Relaxed);
-        let active = self.census.active.load(Ordering::Relaxed);
-        stats.accepted.store(accepted, Ordering::Relaxed);
-        stats.handled.store(accepted - self.census.refused.load(Ordering::Relaxed).min(accepted), Ordering::Relaxed);
-        stats.active.store(active, Ordering::Relaxed);
         match self.face {
             Face::Control => self.api.handle(&call.method, &call.path),
             Face::Status => self.api.status(&call.path),

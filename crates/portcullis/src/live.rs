@@ -42,7 +42,7 @@ impl Configuration for Live {
     }
 
     fn check(&self, key: &Key, value: &Value) -> Result<(), String> {
-        check::check_alone(self.0.plugins(), key, value)
+        check::check_alone(self.0.plugins(), self.0.shared(), key, value)
     }
 
     fn check_delete(&self, key: &Key) -> Result<(), String> {

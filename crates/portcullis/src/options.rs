@@ -64,7 +64,9 @@ pub(crate) fn options(settings: &Settings) -> Options {
         shows_upstream_status: settings.show_upstream_status,
         default_type: format!("text/plain{charset}"),
         html_type: format!("text/html{charset}"),
+        keeps_sent_fields: asks_for_sent_fields(settings),
         replay_max: 64 << 10,
+        body_args_max: settings.post_args_max_size.unwrap_or(64 << 20),
         pool: PoolLimits {
             size: usize::try_from(settings.upstream.keepalive).unwrap_or(usize::MAX),
             idle_timeout: settings.upstream.keepalive_timeout,
@@ -74,6 +76,11 @@ pub(crate) fn options(settings: &Settings) -> Options {
         tunnel_idle: Duration::from_secs(3600),
         limits: limits(settings),
     }
+}
+
+fn asks_for_sent_fields(settings: &Settings) -> bool {
+    let format = settings.access_log.as_ref().map_or("", |log| &log.format);
+    format.contains("sent_http_") || settings.plugin_attr.values().any(|attr| attr.to_string().contains("sent_http_"))
 }
 
 /// The access log's escaping.

@@ -265,7 +265,7 @@ impl<'a> Exchange<'a> {
         .await
     }
 
-    async fn refuse_body(mut self, error: &BodyError) -> Self {
+    pub(super) async fn refuse_body(mut self, error: &BodyError) -> Self {
         let status = response::status_of_body(error);
         if status == 499 {
             self.cx.response.status = 499;

@@ -52,6 +52,10 @@ pub struct Options {
     pub html_type: String,
     /// Bytes of a body that is read before an upstream is asked, so that it can be sent again.
     pub replay_max: u64,
+    /// Whether `$sent_http_*` is asked for by a log format or a plugin's settings.
+    pub keeps_sent_fields: bool,
+    /// Bytes of a form or JSON body that is read because a route's condition asks for it.
+    pub body_args_max: u64,
     /// How upstream connections are kept where the upstream itself does not say.
     pub pool: PoolLimits,
     /// Time that an upgraded connection may be silent.
@@ -158,6 +162,12 @@ impl Edge {
             tracing::warn!(reason, client = %exchange.cx.client, "request refused");
             self.shared.stats.refused.fetch_add(1, Ordering::Relaxed);
             return exchange.reply(Reply::status(400), wire::Source::Gateway).await.finish();
+        }
+        if snapshot.routes().needs_body() && request::has_readable_body(&exchange.cx.request) {
+            let max = usize::try_from(options.body_args_max).unwrap_or(usize::MAX);
+            if let Err(error) = exchange.cx.request.body.bytes(max).await {
+                return exchange.refuse_body(&error).await.finish();
+            }
         }
         let matched = {
             let cx = &exchange.cx;
@@ -306,7 +316,9 @@ impl Exchange<'_> {
         run::header_filter(self.held.0.global(), &self.chain, &mut self.cx, head);
         self.cx.response.source = head.source;
         self.cx.response.status = head.status;
-        self.cx.response.fields = head.fields.clone();
+        if self.edge.options.keeps_sent_fields {
+            self.cx.response.fields = head.fields.clone();
+        }
     }
 }
 

@@ -123,6 +123,15 @@ fn is_identity(name: &[u8]) -> bool {
         })
 }
 
+/// Whether the body is of a kind that variables can look into.
+pub(super) fn has_readable_body(request: &Request) -> bool {
+    request.fields.get_str("content-type").is_some_and(|kind| {
+        ["application/x-www-form-urlencoded", "application/json", "multipart/form-data", "application/graphql"]
+            .iter()
+            .any(|known| kind.to_ascii_lowercase().starts_with(known))
+    })
+}
+
 fn connection_names(fields: &Fields, option: &str) -> bool {
     fields
         .get_all("connection")

@@ -15,6 +15,11 @@ pub struct Conditions {
 }
 
 impl Conditions {
+    /// Whether they look into the request's body.
+    pub fn needs_body(&self) -> bool {
+        self.vars.as_ref().is_some_and(Expr::needs_body)
+    }
+
     /// Whether they hold for a request.
     ///
     /// # Errors

@@ -48,11 +48,14 @@ pub struct RouteTable {
     /// Lengths of the wildcards' suffixes and how many have each.
     suffix_lengths: BTreeMap<usize, usize>,
     hostless: Arc<Paths>,
+    /// Routes whose conditions look into the body.
+    body_readers: usize,
 }
 
 impl RouteTable {
     /// Puts a route in all its places.
     pub fn insert(&mut self, route: &Arc<CompiledRoute>) {
+        self.body_readers += usize::from(route.conditions.needs_body());
         for uri in &route.uris {
             if route.hosts.is_empty() {
                 Arc::make_mut(&mut self.hostless).insert(Place::new(route, uri, None));
@@ -78,6 +81,7 @@ impl RouteTable {
 
     /// Takes a route out of all its places.
     pub fn remove(&mut self, route: &CompiledRoute) {
+        self.body_readers -= usize::from(route.conditions.needs_body());
         for uri in &route.uris {
             if route.hosts.is_empty() {
                 Arc::make_mut(&mut self.hostless).remove(&route.facts.id, uri);
@@ -109,6 +113,11 @@ impl RouteTable {
                 }
             }
         }
+    }
+
+    /// Whether any route looks into the body before it is chosen.
+    pub fn needs_body(&self) -> bool {
+        self.body_readers > 0
     }
 
     /// The route for a request.

@@ -260,13 +260,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn compile(value: serde_json::Value) -> CompiledUpstream {
-        CompiledUpstream::compile(&documents::Upstream::parse(&value).unwrap()).unwrap()
+    fn compile(value: &serde_json::Value) -> CompiledUpstream {
+        CompiledUpstream::compile(&documents::Upstream::parse(value).unwrap()).unwrap()
     }
 
     #[test]
     fn weights_are_kept_over_a_cycle_and_zero_is_never_picked() {
-        let upstream = compile(json!({"nodes": {"10.0.0.1:80": 3, "10.0.0.2:80": 1, "10.0.0.3:80": 0}}));
+        let upstream = compile(&json!({"nodes": {"10.0.0.1:80": 3, "10.0.0.2:80": 1, "10.0.0.3:80": 0}}));
         let mut counts = std::collections::BTreeMap::new();
         for _ in 0..400 {
             *counts.entry(upstream.picks().next().unwrap().name.to_string()).or_insert(0) += 1;
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_retry_takes_another_node_and_lower_priorities_come_last() {
-        let upstream = compile(json!({"nodes": [
+        let upstream = compile(&json!({"nodes": [
             {"host": "10.0.0.1", "port": 1, "weight": 1},
             {"host": "10.0.0.2", "port": 1, "weight": 1},
             {"host": "10.0.0.3", "port": 1, "weight": 9, "priority": -1}
@@ -291,6 +291,6 @@ mod tests {
 
     #[test]
     fn no_nodes_no_pick() {
-        assert!(compile(json!({"nodes": []})).picks().next().is_none());
+        assert!(compile(&json!({"nodes": []})).picks().next().is_none());
     }
 }
