@@ -133,6 +133,7 @@ pub fn request(input: &[u8]) -> Option<Seen> {
             .header_read_timeout(None)
             .keep_alive(false)
             .half_close(true)
+            .max_headers(4096)
             .serve_connection(memory(input, false), service),
     );
     first.take()
@@ -141,10 +142,12 @@ pub fn request(input: &[u8]) -> Option<Seen> {
 /// The final response in `input`, as hyper's client reads it; `None` when it refuses it.
 pub fn response(input: &[u8], is_head: bool) -> Option<Seen> {
     block_on(async {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(memory(input, true)).await.ok()?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::Builder::new().max_headers(4096).handshake(memory(input, true)).await.ok()?;
         let exchange = async {
             let method = if is_head { "HEAD" } else { "GET" };
-            let request = Request::builder().method(method).uri("/").header("host", "a").body(Empty::<Bytes>::new()).ok()?;
+            let request =
+                Request::builder().method(method).uri("/").header("host", "a").body(Empty::<Bytes>::new()).ok()?;
             let (head, body) = sender.send_request(request).await.ok()?.into_parts();
             let mut seen = Seen { status: head.status.as_u16(), fields: pairs(&head.headers), ..Seen::default() };
             read(body, &mut seen).await;
