@@ -75,17 +75,24 @@ impl Server {
         let child = command.spawn().context("cannot start taskset (Debian package util-linux)")?;
         let mut server =
             Self { child, log: log_path, port: ports.0, h2_port: ports.1, ready: Duration::ZERO, admin: None };
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, ports.0)).is_err() {
-            if let Some(status) = server.child.try_wait()? {
-                bail!("{name} ended with {status}: {}", tail(&server.log));
+        server.wait_for_port(name, ports.0)?;
+        server.ready = started.elapsed();
+        Ok(server)
+    }
+
+    /// Waits until connections to a port are accepted.
+    fn wait_for_port(&mut self, name: &str, port: u16) -> Result<()> {
+        let started = Instant::now();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{name} ended with {status}: {}", tail(&self.log));
             }
             if started.elapsed() > START_TIMEOUT {
-                bail!("{name} accepts no connection: {}", tail(&server.log));
+                bail!("{name} accepts no connection on port {port}: {}", tail(&self.log));
             }
             thread::sleep(Duration::from_micros(200));
         }
-        server.ready = started.elapsed();
-        Ok(server)
+        Ok(())
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -252,6 +259,8 @@ pub(super) fn portcullis(scratch: &Scratch, binary: &Path, name: &str) -> Result
     fs::write(&path, config)?;
     let args = ["run", "-c", &path.to_string_lossy()];
     let mut server = Server::start("portcullis", GATEWAY_CORE, binary, &args, &dir, (port, port))?;
+    // It may listen a little later than the proxy.
+    server.wait_for_port("portcullis's Admin API", admin_port)?;
     server.admin = Some(Admin { port: admin_port, key });
     Ok(server)
 }
