@@ -1,6 +1,9 @@
 //! The enabled plugins, and the checking of what is configured of them.
 
-use model::{schema::Schema, vars::Expr};
+use model::{
+    schema::{Schema, UnknownField},
+    vars::Expr,
+};
 use plugin::Description;
 use serde_json::{Map, Value, json};
 use std::{collections::HashMap, sync::Arc};
@@ -125,18 +128,31 @@ impl PluginSet {
         self.get(name).map_or(&[], |plugin| &plugin.encrypt_fields)
     }
 
-    /// Checks a configuration and completes it.
+    /// Checks a configuration that is to be stored and completes it.
     ///
     /// # Errors
     /// In APISIX's words.
     pub fn check(&self, name: &str, conf: &Value, purpose: Purpose) -> Result<Checked, String> {
+        self.complete(name, conf, purpose, Unknown::Refuse)
+    }
+
+    /// The same for a configuration that is stored already: a field that nobody knows is a warning there, for another version
+    /// or APISIX may have written it, and closing the routes would help nobody.
+    ///
+    /// # Errors
+    /// In APISIX's words.
+    pub fn load(&self, name: &str, conf: &Value, purpose: Purpose) -> Result<Checked, String> {
+        self.complete(name, conf, purpose, Unknown::Warn)
+    }
+
+    fn complete(&self, name: &str, conf: &Value, purpose: Purpose, unknown: Unknown) -> Result<Checked, String> {
         let plugin = self.get(name).ok_or_else(|| format!("unknown plugin [{name}]"))?;
         let Value::Object(fields) = conf else {
             return Err(format!("invalid plugin conf {conf} for plugin [{name}]"));
         };
         let wrong = |message: &str| format!("failed to check the configuration of plugin {name} err: {message}");
         let written_meta = fields.get("_meta").filter(|_| purpose != Purpose::Metadata);
-        let meta = self.meta(written_meta).map_err(|e| wrong(&e))?;
+        let meta = self.meta(name, written_meta, unknown).map_err(|e| wrong(&e))?;
         let mut config = conf.clone();
         if purpose != Purpose::Metadata
             && let Value::Object(map) = &mut config
@@ -154,24 +170,26 @@ impl PluginSet {
             // A plugin that is switched off may wait with a configuration that is not finished.
             return if meta.is_disabled { Ok(Checked { config, meta }) } else { Err(wrong(&violation.message)) };
         }
-        if self.refuses_unknown_fields
-            && !meta.is_disabled
-            && let Some(unknown) = schema.unknown_fields(&config).into_iter().next()
+        if !meta.is_disabled
+            && let Some(found) = self.first_unknown(schema, &config)
         {
-            let hint = unknown.suggestion.map(|s| format!(", did you mean \"{s}\"?")).unwrap_or_default();
-            return Err(wrong(&format!("unknown field \"{}\" at {}{hint}", unknown.name, display_path(&unknown.path))));
+            let hint = found.suggestion.map(|s| format!(", did you mean \"{s}\"?")).unwrap_or_default();
+            let message = format!("unknown field \"{}\" at {}{hint}", found.name, display_path(&found.path));
+            unknown.answer(name, message).map_err(|e| wrong(&e))?;
         }
         Ok(Checked { config, meta })
     }
 
-    fn meta(&self, written: Option<&Value>) -> Result<Meta, String> {
+    fn first_unknown(&self, schema: &Schema, config: &Value) -> Option<UnknownField> {
+        if self.refuses_unknown_fields { schema.unknown_fields(config).into_iter().next() } else { None }
+    }
+
+    fn meta(&self, name: &str, written: Option<&Value>, unknown: Unknown) -> Result<Meta, String> {
         let Some(written) = written else { return Ok(Meta::default()) };
         self.meta.check(written).map_err(|v| format!("property \"_meta\" validation failed: {}", v.message))?;
-        if self.refuses_unknown_fields
-            && let Some(unknown) = self.meta.unknown_fields(written).into_iter().next()
-        {
-            let hint = unknown.suggestion.map(|s| format!(", did you mean \"{s}\"?")).unwrap_or_default();
-            return Err(format!("unknown field \"{}\" at _meta{hint}", unknown.name));
+        if let Some(found) = self.first_unknown(&self.meta, written) {
+            let hint = found.suggestion.map(|s| format!(", did you mean \"{s}\"?")).unwrap_or_default();
+            unknown.answer(name, format!("unknown field \"{}\" at _meta{hint}", found.name))?;
         }
         if written.get("pre_function").is_some() {
             return Err(
@@ -191,6 +209,25 @@ impl PluginSet {
             filter: filter.filter(|f| !f.is_empty()),
             error_response: written.get("error_response").cloned(),
         })
+    }
+}
+
+/// What a field that no schema knows comes to.
+#[derive(Clone, Copy)]
+enum Unknown {
+    Refuse,
+    Warn,
+}
+
+impl Unknown {
+    fn answer(self, plugin: &str, message: String) -> Result<(), String> {
+        match self {
+            Self::Refuse => Err(message),
+            Self::Warn => {
+                tracing::warn!(plugin, message, "a stored configuration has a field without meaning");
+                Ok(())
+            }
+        }
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn options(settings: &Settings) -> Options {
         },
         strips_identity: is_secure(DifferenceId::IdentityHeaders),
         refuses_ambiguous_paths: is_secure(DifferenceId::AmbiguousPath),
+        refuses_raw_bytes: is_secure(DifferenceId::RawUtf8Target),
         real_ip_from: settings.real_ip.from.clone(),
         real_ip_header: settings.real_ip.header.clone(),
         trusted_addresses: settings.real_ip.trusted_addresses.clone(),

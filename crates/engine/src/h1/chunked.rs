@@ -82,7 +82,7 @@ impl Chunked {
                 }
                 let at = line.iter().position(|&b| b == b':').ok_or("malformed-trailer")?;
                 let (name, value) = line.split_at_checked(at).ok_or("malformed-trailer")?;
-                let value = value.get(1..).unwrap_or_default().trim_ascii();
+                let value = trim_ows(value.get(1..).unwrap_or_default());
                 if !Fields::is_name(name) || !Fields::is_value(value) {
                     return Err("malformed-trailer");
                 }
@@ -95,6 +95,14 @@ impl Chunked {
             State::Done => Ok(Chunk::End(0, Fields::new())),
         }
     }
+}
+
+/// Without the spaces and tabs around it. `trim_ascii` would take form feeds away too, which no field may have.
+fn trim_ows(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 fn is_forbidden_trailer(name: &[u8]) -> bool {
@@ -202,6 +210,7 @@ mod tests {
             (b"0\r\nX 1\r\n\r\n", "malformed-trailer"),
             (b"0\r\nX : 1\r\n\r\n", "malformed-trailer"),
             (b"0\r\n a: 1\r\n\r\n", "malformed-trailer"),
+            (b"0\r\nX: \x0c1\r\n\r\n", "malformed-trailer"),
             (b"3\r\nabc\r\n0\r\n", "more"),
         ] {
             assert_eq!(decode(input).unwrap_err(), reason, "{:?}", String::from_utf8_lossy(input));

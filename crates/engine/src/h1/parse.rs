@@ -225,10 +225,14 @@ pub(crate) fn is_authority(authority: &[u8]) -> bool {
         }
     };
     let is_host = host.iter().all(|&b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&b));
+    let is_percent_encoded = host
+        .split(|&b| b == b'%')
+        .skip(1)
+        .all(|part| part.get(..2).is_some_and(|octet| octet.iter().all(u8::is_ascii_hexdigit)));
     let is_port = match port {
         [] => true,
         [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
         _ => false,
     };
-    is_host && is_port
+    is_host && is_percent_encoded && is_port
 }

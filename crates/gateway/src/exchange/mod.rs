@@ -38,6 +38,8 @@ pub struct Options {
     pub strips_identity: bool,
     /// Whether paths that two parsers could read differently are refused.
     pub refuses_ambiguous_paths: bool,
+    /// Whether bytes above 0x7F in a target are refused, which RFC 3986 does not allow.
+    pub refuses_raw_bytes: bool,
     /// Peers whose word on the client's address counts.
     pub real_ip_from: Vec<IpNet>,
     /// The field in which they say it.

@@ -50,6 +50,7 @@ pub(super) fn receive(
     }
     let (raw_path, query) = path::split_query(&target);
     let (path, refused) = match path::MatchPath::normalise(raw_path) {
+        Ok(normal) if options.refuses_raw_bytes && !target.is_ascii() => (normal.path, Some(BadTarget::Malformed)),
         Ok(normal) if normal.is_ambiguous && options.refuses_ambiguous_paths => {
             (normal.path, Some(BadTarget::Ambiguous))
         }

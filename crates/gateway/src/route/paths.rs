@@ -4,7 +4,7 @@ use model::{
     pattern::{Case, Pattern},
     vars::{ExprFault, Lookup},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 /// A `uri` as compiled.
 #[derive(Debug, Clone)]
@@ -94,9 +94,8 @@ impl Paths {
         let Some(bucket) = table.entry(&literal, || Arc::from([])) else { return };
         let mut places = bucket.to_vec();
         // Higher priority first, then the longer pattern, then who came first.
-        let at = places.partition_point(|have| {
-            (have.route.priority, have.uri.text.len()) >= (place.route.priority, place.uri.text.len())
-        });
+        let rank = |place: &Place| (Reverse(place.route.priority), Reverse(place.uri.text.len()), place.route.arrival);
+        let at = places.partition_point(|have| rank(have) <= rank(&place));
         places.insert(at, place);
         *bucket = places.into();
     }

@@ -25,8 +25,10 @@ pub(crate) struct Compiler {
     /// Plugin instances by owner, with the configuration that they were built from.
     slots: HashMap<String, Vec<(String, Value, Arc<Slot>)>>,
     routes: HashMap<String, Arc<CompiledRoute>>,
-    written_routes: HashMap<String, Value>,
-    services: HashMap<String, Result<CompiledService, String>>,
+    written_routes: HashMap<String, WrittenRoute>,
+    /// Routes that arrived so far: among equals, who came first wins.
+    arrivals: u64,
+    services: HashMap<String, Result<CompiledService, BrokenService>>,
     plugin_configs: HashMap<String, Result<Arc<Chain>, String>>,
     global_rules: BTreeMap<String, Result<Arc<Chain>, String>>,
     /// Credentials by owner: `(plugin, key)`.
@@ -34,6 +36,19 @@ pub(crate) struct Compiler {
     /// Routes by what they refer to.
     dependents: HashMap<String, BTreeSet<String>>,
     problems: BTreeMap<String, Problem>,
+}
+
+struct WrittenRoute {
+    value: Value,
+    /// Kept over its changes, so that an update does not send it behind its equals.
+    arrival: u64,
+}
+
+/// A service that cannot be used. Its routes still match only on its hosts: were they lost, requests would go to another route
+/// instead of being refused.
+struct BrokenService {
+    reason: String,
+    hosts: Vec<Arc<str>>,
 }
 
 struct CompiledService {
@@ -71,6 +86,7 @@ impl Compiler {
             slots: HashMap::new(),
             routes: HashMap::new(),
             written_routes: HashMap::new(),
+            arrivals: 0,
             services: HashMap::new(),
             plugin_configs: HashMap::new(),
             global_rules: BTreeMap::new(),
@@ -98,8 +114,8 @@ impl Compiler {
         }
         self.problems.remove(&path);
         let outcome = match (new, problem) {
-            (Some(_), Some(problem)) => {
-                self.quarantine(key, problem);
+            (Some(value), Some(problem)) => {
+                self.quarantine(key, value, problem);
                 Err(Wrong::from(problem.to_owned()))
             }
             _ => self.follow(key, new),
@@ -108,6 +124,26 @@ impl Compiler {
             tracing::error!(key = %path, at = %json_path, reason = %message, "a stored document cannot be used");
             self.problems.insert(path.clone(), Problem { key: path, json_path, message });
         }
+    }
+
+    /// What is still kept of documents.
+    #[cfg(test)]
+    pub(super) fn leftovers(&self) -> usize {
+        let kept = self.slots.values().filter(|slots| !slots.is_empty()).count();
+        kept + self.routes.len()
+            + self.written_routes.len()
+            + self.services.len()
+            + self.plugin_configs.len()
+            + self.global_rules.len()
+            + self.credentials.len()
+            + self.dependents.len()
+            + self.problems.len()
+    }
+
+    /// Whether a slot was built from this document.
+    #[cfg(test)]
+    pub(super) fn owns(&self, owner: &str, id: plugin::SlotId) -> bool {
+        self.slots.get(owner).into_iter().flatten().any(|(_, _, slot)| slot.id == id)
     }
 
     fn follow(&mut self, key: &Key, new: Option<&Value>) -> Result<(), Wrong> {
@@ -127,41 +163,30 @@ impl Compiler {
     }
 
     /// Closes what a document protects when the store itself says that it cannot be used.
-    fn quarantine(&mut self, key: &Key, problem: &str) {
+    fn quarantine(&mut self, key: &Key, value: &Value, problem: &str) {
+        let id = key.id();
         match key.kind() {
             Kind::Consumer | Kind::Credential => {
                 let _ = self.follow(key, None);
             }
             Kind::GlobalRule => {
-                self.global_rules.insert(key.id().to_owned(), Err(problem.to_owned()));
+                self.global_rules.insert(id.to_owned(), Err(problem.to_owned()));
                 self.rebuild_global();
             }
             Kind::Service => {
-                self.services.insert(key.id().to_owned(), Err(problem.to_owned()));
-                self.rebuild_dependents("service", key.id());
+                self.services.insert(id.to_owned(), Err(BrokenService::new(value, problem)));
+                self.rebuild_dependents("service", id);
             }
             Kind::PluginConfig => {
-                self.plugin_configs.insert(key.id().to_owned(), Err(problem.to_owned()));
-                self.rebuild_dependents("plugin_config", key.id());
+                self.plugin_configs.insert(id.to_owned(), Err(problem.to_owned()));
+                self.rebuild_dependents("plugin_config", id);
             }
+            Kind::Upstream => self.snapshot.upstreams.insert(id.as_bytes(), None),
             Kind::Route => {
-                if let Some(old) = self.routes.remove(key.id()) {
-                    self.snapshot.routes.remove(&old);
-                    let closed = CompiledRoute {
-                        facts: old.facts.clone(),
-                        uris: old.uris.clone(),
-                        hosts: old.hosts.clone(),
-                        conditions: old.conditions.clone(),
-                        priority: old.priority,
-                        chain: Arc::default(),
-                        upstream: UpstreamRef::None,
-                        timeouts: None,
-                        enable_websocket: false,
-                        quarantined: Some(problem.to_owned()),
-                        missing: None,
-                    };
-                    self.place(key.id(), closed);
-                }
+                // Remembered as it is now, so that a change of its service does not bring an older version back.
+                let arrival = self.remember(id, value);
+                self.refer(id, value);
+                self.close(id, value, arrival, problem);
             }
             _ => {}
         }
@@ -210,7 +235,7 @@ impl Compiler {
     /// One instance; `None` for what is switched off or is a credential.
     fn slot(&self, owner: &str, name: &str, conf: &Value, is_credential: bool) -> Result<Option<Slot>, String> {
         let purpose = if is_credential { Purpose::Credential } else { Purpose::Plugin };
-        let Checked { config, meta } = self.plugins.check(name, conf, purpose)?;
+        let Checked { config, meta } = self.plugins.load(name, conf, purpose)?;
         let Some(plugin) = self.plugins.get(name) else { return Ok(None) };
         if is_credential || meta.is_disabled {
             return Ok(None);
@@ -237,12 +262,13 @@ impl Compiler {
         let Some(value) = new else {
             self.unplace(id);
             self.slots.remove(&owner);
-            self.written_routes.remove(id);
             self.forget_dependent(id);
+            self.written_routes.remove(id);
             return Ok(());
         };
-        self.written_routes.insert(id.to_owned(), value.clone());
-        match self.compile_route(id, &owner, value) {
+        let arrival = self.remember(id, value);
+        self.refer(id, value);
+        match self.compile_route(id, &owner, value, arrival) {
             Ok(Some(route)) => {
                 self.place(id, route);
                 Ok(())
@@ -253,23 +279,22 @@ impl Compiler {
             }
             Err(wrong) => {
                 // A route that was good stays as it was; one that never was is closed.
-                if !self.routes.contains_key(id) {
-                    let closed = closed_route(id, value, &wrong.message);
-                    self.place(id, closed);
+                if self.routes.get(id).is_none_or(|route| route.quarantined.is_some()) {
+                    self.close(id, value, arrival, &wrong.message);
                 }
                 Err(wrong)
             }
         }
     }
 
-    fn compile_route(&mut self, id: &str, owner: &str, value: &Value) -> Result<Option<CompiledRoute>, Wrong> {
+    fn compile_route(
+        &mut self,
+        id: &str,
+        owner: &str,
+        value: &Value,
+        arrival: u64,
+    ) -> Result<Option<CompiledRoute>, Wrong> {
         let written = documents::Route::load(value)?;
-        self.forget_dependent(id);
-        for (kind, reference) in [("service", &written.service_id), ("plugin_config", &written.plugin_config_id)] {
-            if let Some(reference) = reference {
-                self.dependents.entry(format!("{kind}/{reference}")).or_default().insert(id.to_owned());
-            }
-        }
         if !written.is_enabled() {
             return Ok(None);
         }
@@ -284,10 +309,15 @@ impl Compiler {
         let mut quarantined = None;
         let mut missing = None;
         let none = Arc::<Chain>::default();
+        let mut service_hosts: &[Arc<str>] = &[];
         let service = match service {
-            Some(Some(Ok(service))) => Some(service),
-            Some(Some(Err(reason))) => {
-                quarantined = Some(format!("its service: {reason}"));
+            Some(Some(Ok(service))) => {
+                service_hosts = &service.facts.1;
+                Some(service)
+            }
+            Some(Some(Err(broken))) => {
+                service_hosts = &broken.hosts;
+                quarantined = Some(format!("its service: {}", broken.reason));
                 None
             }
             Some(None) => {
@@ -319,8 +349,8 @@ impl Compiler {
             (None, None, None) => UpstreamRef::None,
         };
         let mut hosts: Vec<Arc<str>> = written.hosts().map(Into::into).collect();
-        if let (true, Some(service)) = (hosts.is_empty(), service) {
-            hosts.clone_from(&service.facts.1);
+        if hosts.is_empty() {
+            hosts.extend_from_slice(service_hosts);
         }
         Ok(Some(CompiledRoute {
             facts: Arc::new(RouteFacts {
@@ -334,6 +364,7 @@ impl Compiler {
             hosts,
             conditions,
             priority: written.priority,
+            arrival,
             chain: Arc::new(chain),
             upstream,
             timeouts: written.timeout.as_ref().map(Into::into),
@@ -359,16 +390,44 @@ impl Compiler {
         }
     }
 
+    /// Closes a route: it matches where it did or would have, and answers 503.
+    fn close(&mut self, id: &str, value: &Value, arrival: u64, reason: &str) {
+        if value.get("status").and_then(Value::as_i64) == Some(0) {
+            return self.unplace(id);
+        }
+        let service = value.get("service_id").and_then(reference).and_then(|id| self.services.get(&id));
+        let service_hosts = match service {
+            Some(Ok(service)) => &service.facts.1[..],
+            Some(Err(broken)) => &broken.hosts[..],
+            None => &[],
+        };
+        let closed = closed_route(id, value, service_hosts, arrival, reason);
+        self.place(id, closed);
+    }
+
+    /// Remembers a route as written; says when it arrived first.
+    fn remember(&mut self, id: &str, value: &Value) -> u64 {
+        self.forget_dependent(id);
+        let arrival = self.written_routes.get(id).map_or(self.arrivals, |known| known.arrival);
+        self.arrivals = self.arrivals.max(arrival + 1);
+        self.written_routes.insert(id.to_owned(), WrittenRoute { value: value.clone(), arrival });
+        arrival
+    }
+
+    fn refer(&mut self, id: &str, value: &Value) {
+        for at in references(value) {
+            self.dependents.entry(at).or_default().insert(id.to_owned());
+        }
+    }
+
+    /// Takes a route from what it refers to, before it is changed or forgotten.
     fn forget_dependent(&mut self, id: &str) {
         let Some(written) = self.written_routes.get(id) else { return };
-        for (kind, field) in [("service", "service_id"), ("plugin_config", "plugin_config_id")] {
-            if let Some(reference) = written.get(field).and_then(reference) {
-                let at = format!("{kind}/{reference}");
-                if let Some(routes) = self.dependents.get_mut(&at) {
-                    routes.remove(id);
-                    if routes.is_empty() {
-                        self.dependents.remove(&at);
-                    }
+        for at in references(&written.value) {
+            if let Some(routes) = self.dependents.get_mut(&at) {
+                routes.remove(id);
+                if routes.is_empty() {
+                    self.dependents.remove(&at);
                 }
             }
         }
@@ -376,7 +435,7 @@ impl Compiler {
 
     fn rebuild_dependents(&mut self, kind: &str, id: &str) {
         for route in self.dependents.get(&format!("{kind}/{id}")).cloned().unwrap_or_default() {
-            if let Some(value) = self.written_routes.get(&route).cloned() {
+            if let Some(value) = self.written_routes.get(&route).map(|written| written.value.clone()) {
                 let path = format!("/routes/{route}");
                 self.problems.remove(&path);
                 if let Err(Wrong { path: json_path, message }) = self.route(&route, Some(&value)) {
@@ -402,8 +461,9 @@ impl Compiler {
         };
         if let Err(wrong) = &outcome
             && !matches!(self.services.get(id), Some(Ok(_)))
+            && let Some(value) = new
         {
-            self.services.insert(id.to_owned(), Err(wrong.message.clone()));
+            self.services.insert(id.to_owned(), Err(BrokenService::new(value, &wrong.message)));
         }
         self.rebuild_dependents("service", id);
         outcome
@@ -569,7 +629,7 @@ impl Compiler {
             let Some(plugin) = self.plugins.get(name) else { continue };
             let Some(compile) = plugin.description.credential else { continue };
             let wrong = |message: String| Wrong { path: format!("/plugins/{name}"), message };
-            let Checked { config, meta } = self.plugins.check(name, conf, Purpose::Credential).map_err(wrong)?;
+            let Checked { config, meta } = self.plugins.load(name, conf, Purpose::Credential).map_err(wrong)?;
             if meta.is_disabled {
                 continue;
             }
@@ -663,7 +723,7 @@ impl Compiler {
         if let Value::Object(fields) = &mut value {
             fields.shift_remove("id");
         }
-        let Checked { config, .. } = self.plugins.check(name, &value, Purpose::Metadata)?;
+        let Checked { config, .. } = self.plugins.load(name, &value, Purpose::Metadata)?;
         let Some(plugin) = self.plugins.get(name) else { return Ok(()) };
         let compiled = (plugin.description.metadata)(&config).map_err(|e| e.to_string())?;
         self.snapshot.metadata.insert(name.as_bytes(), compiled);
@@ -697,7 +757,7 @@ fn conditions(written: &documents::Route) -> Result<Conditions, Wrong> {
 }
 
 /// A route that never compiled: the conditions that can be read hold, the others count as true, and the answer is 503.
-fn closed_route(id: &str, value: &Value, reason: &str) -> CompiledRoute {
+fn closed_route(id: &str, value: &Value, service_hosts: &[Arc<str>], arrival: u64, reason: &str) -> CompiledRoute {
     let texts = |one: &str, many: &str| -> Vec<String> {
         let many = value.get(many).and_then(Value::as_array).into_iter().flatten();
         value.get(one).into_iter().chain(many).filter_map(|v| v.as_str().map(str::to_owned)).collect()
@@ -706,16 +766,21 @@ fn closed_route(id: &str, value: &Value, reason: &str) -> CompiledRoute {
     if uris.is_empty() {
         uris.push(UriPattern::new("/*"));
     }
+    let mut hosts: Vec<Arc<str>> = texts("host", "hosts").iter().map(|host| host.as_str().into()).collect();
+    if hosts.is_empty() {
+        hosts.extend_from_slice(service_hosts);
+    }
     CompiledRoute {
         facts: Arc::new(RouteFacts { id: id.into(), ..RouteFacts::default() }),
         uris,
-        hosts: texts("host", "hosts").iter().map(|host| host.as_str().into()).collect(),
+        hosts,
         conditions: Conditions {
             methods: texts("", "methods").into_iter().map(Into::into).collect(),
             clients: texts("remote_addr", "remote_addrs").iter().filter_map(|text| network(text)).collect(),
             vars: value.get("vars").and_then(|rule| Expr::compile(rule).ok()).filter(|expr| !expr.is_empty()),
         },
         priority: value.get("priority").and_then(Value::as_i64).unwrap_or(0),
+        arrival,
         chain: Arc::default(),
         upstream: UpstreamRef::None,
         timeouts: None,
@@ -723,6 +788,20 @@ fn closed_route(id: &str, value: &Value, reason: &str) -> CompiledRoute {
         quarantined: Some(reason.to_owned()),
         missing: None,
     }
+}
+
+impl BrokenService {
+    fn new(value: &Value, reason: &str) -> Self {
+        let hosts = value.get("hosts").and_then(Value::as_array).into_iter().flatten();
+        Self { reason: reason.to_owned(), hosts: hosts.filter_map(|host| host.as_str().map(Into::into)).collect() }
+    }
+}
+
+/// The keys under which a route waits for changes of what it refers to.
+fn references(route: &Value) -> impl Iterator<Item = String> {
+    [("service", "service_id"), ("plugin_config", "plugin_config_id")]
+        .into_iter()
+        .filter_map(|(kind, field)| Some(format!("{kind}/{}", reference(route.get(field)?)?)))
 }
 
 fn reference(value: &Value) -> Option<String> {

@@ -2,6 +2,8 @@
 
 mod compiler;
 mod digest;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use compiler::Compiler;
 pub use digest::Digest;
@@ -52,6 +54,8 @@ pub struct CompiledRoute {
     pub conditions: Conditions,
     /// Decides among routes of the same path.
     pub priority: i64,
+    /// When it arrived: decides among routes of the same path and priority.
+    pub arrival: u64,
     /// Its plugins.
     pub chain: Arc<Chain>,
     /// Its upstream.
