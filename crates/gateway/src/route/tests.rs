@@ -73,14 +73,13 @@ fn expected(routes: &[(usize, Written)], method: &str, host: &str, path: &str) -
     fitting.into_iter().max().map(|(_, id)| id.to_string())
 }
 
+const URIS: &[&str] = &["/", "/a", "/a/b", "/a/b/c", "/*", "/a*", "/a/*", "/a/b*", "/a/*/c", "/a/b/*"];
+const HOSTS: &[&str] = &["x.com", "a.x.com", "b.a.x.com", "*.x.com", "*.a.x.com", "*", "*x.com"];
+const METHODS: &[&str] = &["GET", "POST"];
+
 fn route() -> impl Strategy<Value = Written> {
-    let uris = ["/", "/a", "/a/b", "/a/b/c", "/*", "/a*", "/a/*", "/a/b*", "/a/*/c", "/a/b/*"];
-    let hosts = ["x.com", "a.x.com", "b.a.x.com", "*.x.com", "*.a.x.com", "*", "*x.com"];
-    let methods = ["GET", "POST"];
-    let some = |of: &'static [&'static str], range| prop::sample::subsequence(of, range);
-    let (uris, hosts, methods) =
-        (Vec::leak(uris.to_vec()), Vec::leak(hosts.to_vec()), Vec::leak(methods.to_vec()));
-    (some(uris, 1..=3), some(hosts, 0..=2), some(methods, 0..=1), -1..=1i64)
+    let some = prop::sample::subsequence::<&'static str>;
+    (some(URIS.to_vec(), 1..=3), some(HOSTS.to_vec(), 0..=2), some(METHODS.to_vec(), 0..=1), -1..=1i64)
         .prop_map(|(uris, hosts, methods, priority)| Written { uris, hosts, methods, priority })
 }
 
@@ -133,13 +132,31 @@ fn rows_of_the_rules() {
         priority,
     };
     let rows: [(&str, Vec<Written>, &str, &str, Option<&str>); 9] = [
-        ("priority never beats a longer prefix", vec![route("/a/*", &[], 99), route("/a/b/*", &[], 0)], "", "/a/b/c", Some("1")),
+        (
+            "priority never beats a longer prefix",
+            vec![route("/a/*", &[], 99), route("/a/b/*", &[], 0)],
+            "",
+            "/a/b/c",
+            Some("1"),
+        ),
         ("exact beats prefix", vec![route("/a*", &[], 99), route("/a", &[], 0)], "", "/a", Some("1")),
         ("priority decides in one place", vec![route("/a", &[], 0), route("/a", &[], 1)], "", "/a", Some("1")),
-        ("the longer pattern decides next", vec![route("/a/*", &[], 0), route("/a/*/c", &[], 0)], "", "/a/b/c", Some("1")),
+        (
+            "the longer pattern decides next",
+            vec![route("/a/*", &[], 0), route("/a/*/c", &[], 0)],
+            "",
+            "/a/b/c",
+            Some("1"),
+        ),
         ("then who came first", vec![route("/a", &[], 0), route("/a", &[], 0)], "", "/a", Some("0")),
         ("a host beats none", vec![route("/a", &[], 9), route("/*", &["x.com"], 0)], "x.com", "/a", Some("1")),
-        ("a host without a winner gives way", vec![route("/a", &[], 0), route("/b", &["x.com"], 0)], "x.com", "/a", Some("0")),
+        (
+            "a host without a winner gives way",
+            vec![route("/a", &[], 0), route("/b", &["x.com"], 0)],
+            "x.com",
+            "/a",
+            Some("0"),
+        ),
         ("hosts are compared without case", vec![route("/a", &["X.CoM"], 0)], "x.com", "/a", Some("0")),
         ("* spans line ends", vec![route("/a/*/c", &[], 0)], "", "/a/\n/c", Some("0")),
     ];

@@ -542,6 +542,10 @@ impl Compiler {
     fn consumer(&mut self, name: &str, new: Option<&Value>) -> Result<(), Wrong> {
         let owner = format!("/consumers/{name}");
         self.remove_credentials(&owner);
+        // Credential documents let nobody in once their consumer is gone or cannot be read.
+        for (id, ..) in self.slots.get(&credentials_key(name)).cloned().unwrap_or_default() {
+            self.remove_credentials(&format!("{owner}/credentials/{id}"));
+        }
         let Some(value) = new else {
             self.slots.remove(&owner);
             self.snapshot.consumers.remove(name.as_bytes());
@@ -638,11 +642,10 @@ impl Compiler {
             if let Some(index) = self.snapshot.credentials.entry(name.as_bytes(), Shards::default)
                 && let Some(bucket) = index.entry(&hash, || Arc::from([]))
             {
-                // The last one loaded wins, as in APISIX; the Admin API refuses duplicates.
-                let others = bucket.iter().filter(|(have, ..)| **have != *key.0).cloned();
-                let mut places: Vec<Credential> = vec![(key.0.clone().into(), identity.clone(), compiled)];
-                places.extend(others);
-                *bucket = places.into();
+                // The last one loaded wins, as in APISIX; the Admin API refuses duplicates. Those of others stay for when it goes.
+                let credential =
+                    Credential { key: key.0.clone().into(), owner: owner.into(), consumer: identity.clone(), compiled };
+                *bucket = std::iter::once(credential).chain(bucket.iter().cloned()).collect();
             }
             self.credentials.entry(owner.to_owned()).or_default().push((name.clone(), key.0));
         }
@@ -654,7 +657,8 @@ impl Compiler {
             let hash = self.snapshot.credential_hash(&key);
             let Some(index) = self.snapshot.credentials.entry(name.as_bytes(), Shards::default) else { continue };
             let Some(bucket) = index.get(&hash) else { continue };
-            let left: Vec<Credential> = bucket.iter().filter(|(have, ..)| **have != *key).cloned().collect();
+            let left: Vec<Credential> =
+                bucket.iter().filter(|have| *have.key != *key || *have.owner != *owner).cloned().collect();
             if left.is_empty() {
                 index.remove(&hash);
             } else {

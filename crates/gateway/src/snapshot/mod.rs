@@ -77,7 +77,15 @@ struct CompiledConsumer {
     chain: Arc<Chain>,
 }
 
-type Credential = (Box<[u8]>, Arc<Consumer>, Arc<dyn Any + Send + Sync>);
+/// A credential under its key.
+#[derive(Clone)]
+struct Credential {
+    key: Box<[u8]>,
+    /// Key of the document that holds it.
+    owner: Arc<str>,
+    consumer: Arc<Consumer>,
+    compiled: Arc<dyn Any + Send + Sync>,
+}
 
 /// All configuration in force at one moment.
 #[derive(Clone)]
@@ -185,8 +193,8 @@ impl CredentialIndex for Snapshot {
         // The hash is keyed, so its time tells nothing; the keys themselves are compared in constant time.
         bucket
             .iter()
-            .find(|(have, ..)| have.len() == key.len() && bool::from(subtle::ConstantTimeEq::ct_eq(&**have, key)))
-            .map(|(_, consumer, compiled)| (consumer.clone(), compiled.clone()))
+            .find(|have| have.key.len() == key.len() && bool::from(subtle::ConstantTimeEq::ct_eq(&*have.key, key)))
+            .map(|have| (have.consumer.clone(), have.compiled.clone()))
     }
 }
 
