@@ -1,0 +1,4 @@
+//! The gateway from the outside.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod hostile_request;
