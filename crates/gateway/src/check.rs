@@ -9,7 +9,7 @@ use model::{
     documents::{self, DocumentError, Key, Kind},
     vars::Expr,
 };
-use plugin::{BuildEnv, Shared};
+use plugin::Shared;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -127,13 +127,10 @@ fn check_plugins(
         let purpose = if is_credential { Purpose::Credential } else { Purpose::Plugin };
         let Checked { config, meta } = plugins.check(name, conf, purpose)?;
         let Some(plugin) = plugin.filter(|_| !meta.is_disabled) else { continue };
-        let wrong = |e: plugin::BuildError| format!("failed to check the configuration of plugin {name} err: {e}");
-        match plugin.description.credential.filter(|_| is_credential) {
-            Some(compile) => compile(&config).map(drop).map_err(wrong)?,
-            None => {
-                let env = BuildEnv { shared, owner: &key.path(), config: &config, attr: &plugin.attr };
-                (plugin.description.build)(&config, &env).map(drop).map_err(wrong)?;
-            }
+        if is_credential {
+            plugin.credential(&config)?;
+        } else {
+            plugin.build(&config, shared, &key.path())?;
         }
     }
     Ok(())
@@ -201,9 +198,9 @@ pub(crate) fn credential_keys(plugins: &PluginSet, value: &Value) -> Vec<(String
     let written = value.get("plugins").and_then(Value::as_object).into_iter().flatten();
     written
         .filter_map(|(name, conf)| {
-            let compile = plugins.get(name)?.description.credential?;
-            let checked = plugins.check(name, conf, Purpose::Credential).ok()?;
-            let (key, _) = compile(&checked.config).ok()?;
+            let plugin = plugins.get(name).filter(|plugin| plugin.description.credential.is_some())?;
+            let checked = plugins.load(name, conf, Purpose::Credential).ok()?;
+            let (key, _) = plugin.credential(&checked.config).ok()??;
             Some((name.clone(), key.0))
         })
         .collect()

@@ -4,9 +4,14 @@ use model::{
     schema::{Schema, UnknownField},
     vars::Expr,
 };
-use plugin::Description;
+use plugin::{BuildEnv, BuildError, Description, Hooks, IndexKey, Shared};
 use serde_json::{Map, Value, json};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    any::Any,
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 /// What a configuration is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +74,40 @@ pub struct PluginSet {
 pub struct BrokenPlugin {
     name: &'static str,
     reason: String,
+}
+
+impl Enabled {
+    /// Builds an instance from a complete configuration.
+    ///
+    /// # Errors
+    /// In APISIX's words. A panic is an error too: it must not end the one that writes the configuration.
+    pub(crate) fn build(&self, config: &Value, shared: &Arc<Shared>, owner: &str) -> Result<Hooks, String> {
+        let env = BuildEnv { shared, owner, config, attr: &self.attr };
+        let built = catch_unwind(AssertUnwindSafe(|| (self.description.build)(config, &env)));
+        self.outcome(built).map(|built| built.hooks)
+    }
+
+    /// Compiles a complete credential; `None` when the plugin has none.
+    ///
+    /// # Errors
+    /// As [`Enabled::build`].
+    #[allow(clippy::type_complexity)] // key and value
+    pub(crate) fn credential(&self, config: &Value) -> Result<Option<(IndexKey, Arc<dyn Any + Send + Sync>)>, String> {
+        let Some(compile) = self.description.credential else { return Ok(None) };
+        self.outcome(catch_unwind(AssertUnwindSafe(|| compile(config)))).map(Some)
+    }
+
+    fn outcome<T>(&self, outcome: std::thread::Result<Result<T, BuildError>>) -> Result<T, String> {
+        let name = self.description.name;
+        match outcome {
+            Ok(Ok(built)) => Ok(built),
+            Ok(Err(error)) => Err(format!("failed to check the configuration of plugin {name} err: {error}")),
+            Err(_) => {
+                tracing::error!(plugin = name, "the plugin panicked while it was built");
+                Err(format!("failed to check the configuration of plugin {name} err: the plugin panicked"))
+            }
+        }
+    }
 }
 
 impl PluginSet {

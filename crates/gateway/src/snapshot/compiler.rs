@@ -10,7 +10,7 @@ use model::{
     documents::{self, Key, Kind},
     vars::Expr,
 };
-use plugin::{BuildEnv, Consumer, PluginClass, RouteFacts, Shared};
+use plugin::{Consumer, PluginClass, RouteFacts, Shared};
 use serde_json::{Map, Value};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -241,16 +241,14 @@ impl Compiler {
             return Ok(None);
         }
         let description = &plugin.description;
-        let env = BuildEnv { shared: &self.shared, owner, config: &config, attr: &plugin.attr };
-        let built = (description.build)(&config, &env)
-            .map_err(|e| format!("failed to check the configuration of plugin {name} err: {e}"))?;
+        let hooks = plugin.build(&config, &self.shared, owner)?;
         Ok(Some(Slot {
             id: Slot::next_id(),
             name: description.name,
             priority: meta.priority.unwrap_or(description.priority),
             class: description.spec.class,
             run_policy: description.spec.run_policy,
-            hooks: built.hooks,
+            hooks,
             meta,
         }))
     }
@@ -631,13 +629,15 @@ impl Compiler {
     ) -> Result<(), Wrong> {
         for (name, conf) in plugins {
             let Some(plugin) = self.plugins.get(name) else { continue };
-            let Some(compile) = plugin.description.credential else { continue };
+            if plugin.description.credential.is_none() {
+                continue;
+            }
             let wrong = |message: String| Wrong { path: format!("/plugins/{name}"), message };
             let Checked { config, meta } = self.plugins.load(name, conf, Purpose::Credential).map_err(wrong)?;
             if meta.is_disabled {
                 continue;
             }
-            let (key, compiled) = compile(&config).map_err(|e| wrong(e.to_string()))?;
+            let Some((key, compiled)) = plugin.credential(&config).map_err(wrong)? else { continue };
             let hash = self.snapshot.credential_hash(&key.0);
             if let Some(index) = self.snapshot.credentials.entry(name.as_bytes(), Shards::default)
                 && let Some(bucket) = index.entry(&hash, || Arc::from([]))
