@@ -195,7 +195,7 @@ fn cases_cover_the_least() {
         let cases: Vec<&str> = cases.split("\n- ").collect();
         let have = |text: &str| cases.iter().filter(|case| case.contains(text)).count();
         assert!(cases.iter().all(|case| case.trim_start_matches("- ").starts_with("desc: ")), "{}: desc", plugin.name);
-        assert_eq!(have("\n  config: "), cases.len(), "{}: config", plugin.name);
+        assert_eq!(have("\n  config:"), cases.len(), "{}: config", plugin.name);
         assert!(have("\n  valid: true") >= 1, "{}: no valid configuration", plugin.name);
         assert!(have("\n  valid: false") >= 1, "{}: no refused configuration", plugin.name);
         let required = schema_of(&plugin, "schema")["required"].as_array().map_or(0, Vec::len);
