@@ -1,6 +1,8 @@
 //! Which plugins run for a request, and in which order.
 
 pub mod run;
+#[cfg(test)]
+mod tests;
 
 use crate::plugins::Meta;
 use crate::snapshot::CompiledRoute;
@@ -110,9 +112,6 @@ impl EffectiveChain {
 
     /// Puts the consumer's and its group's plugins over the route's. Credentials are not plugins.
     fn overlay(&mut self, consumer: &Chain, group: Option<&Chain>) {
-        if consumer.slots.is_empty() && group.is_none_or(|g| g.slots.is_empty()) {
-            return;
-        }
         let none = Chain::default();
         let route = self.route.as_ref().map_or(&none, |route| &*route.chain);
         self.merged = Some(Box::new(Chain::merge([consumer, group.unwrap_or(&none), route])));

@@ -30,6 +30,9 @@ pub async fn rewrite(global: &Chain, chain: &mut EffectiveChain, snapshot: &Snap
         tracing::error!(consumer = %consumer.name, "the consumer's group does not exist");
         return Some(Reply::status(503));
     }
+    if own.slots().is_empty() && group.is_none_or(|group| group.slots().is_empty()) {
+        return None;
+    }
     let before: Vec<Arc<Slot>> = chain.slots().to_vec();
     chain.overlay(own, group);
     let added: Vec<Arc<Slot>> = chain
@@ -91,7 +94,7 @@ pub async fn before_proxy(
     None
 }
 
-/// `header_filter`. A plugin that fails here turns the response into a 500 without its fields.
+/// `header_filter`: every plugin. One that fails is logged and the others run.
 pub fn header_filter(global: &Chain, chain: &EffectiveChain, cx: &mut Ctx, head: &mut ResponseHead) {
     for slot in active(global, chain) {
         if let Some(hook) = &slot.hooks.header_filter

@@ -131,7 +131,7 @@ fn rows_of_the_rules() {
         methods: Vec::new(),
         priority,
     };
-    let rows: [(&str, Vec<Written>, &str, &str, Option<&str>); 9] = [
+    let rows = [
         (
             "priority never beats a longer prefix",
             vec![route("/a/*", &[], 99), route("/a/b/*", &[], 0)],

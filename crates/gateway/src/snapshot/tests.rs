@@ -246,7 +246,7 @@ proptest! {
             followed.set(&path, value);
         }
         // Two owners of one credential: who was loaded last wins, which a different order may change. The Admin API refuses it.
-        let keys: Vec<String> = followed.documents.iter().filter_map(|(_, v)| v.pointer("/plugins/door/key")).map(Value::to_string).collect();
+        let keys: Vec<String> = followed.documents.values().filter_map(|v| v.pointer("/plugins/door/key")).map(Value::to_string).collect();
         let unique: std::collections::BTreeSet<_> = keys.iter().collect();
         prop_assume!(unique.len() == keys.len());
         let mut whole = World::new();
