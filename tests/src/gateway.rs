@@ -109,24 +109,50 @@ impl Gateway {
 
     /// Starts the process (again) and waits until it listens.
     pub fn run(&mut self) {
+        if let Err(status) = self.try_run() {
+            panic!("the gateway ended: {status}: {}", self.file("stderr"));
+        }
+    }
+
+    /// Starts the process (again) and waits until it listens or has ended.
+    ///
+    /// # Errors
+    /// How it ended.
+    pub fn try_run(&mut self) -> Result<(), ExitStatus> {
         let mut child = self.spawn();
         for addr in [self.proxy, self.admin] {
-            wait_for("the gateway to listen", || {
+            let ended = wait_for("the gateway to listen or to end", || {
                 if let Some(status) = child.try_wait().unwrap() {
-                    panic!("the gateway ended: {status}: {}", self.file("stderr"));
+                    return Some(Some(status));
                 }
-                TcpStream::connect(addr).ok()
+                TcpStream::connect(addr).is_ok().then_some(None)
             });
+            if let Some(status) = ended {
+                return Err(status);
+            }
         }
         self.child = Some(child);
+        Ok(())
     }
 
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("a running gateway").id()
     }
 
-    /// Sends a signal by its name.
+    /// Sends a signal by its name, once the process catches it: it listens before it does.
     pub fn signal(&self, name: &str) {
+        let number = match name {
+            "INT" => 2,
+            "QUIT" => 3,
+            "USR1" => 10,
+            _ => 15,
+        };
+        wait_for("the process to catch the signal", || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+            let caught = u64::from_str_radix(line.trim(), 16).unwrap();
+            (caught >> (number - 1) & 1 == 1).then_some(())
+        });
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().unwrap();
         assert!(status.success());
     }

@@ -1,6 +1,7 @@
 //! The gateway from the outside.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod hostile_request;
 mod hostile_response;
+mod lifecycle;
 mod proxying;
