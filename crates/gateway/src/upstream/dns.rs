@@ -1,19 +1,29 @@
 //! Names of nodes, resolved by each worker for itself and kept for their TTL.
 
+#[cfg(test)]
+mod tests;
+
 use super::Pick;
+use futures_util::{
+    FutureExt,
+    future::{LocalBoxFuture, Shared},
+};
 use hickory_resolver::{
     TokioResolver,
     config::{NameServerConfig, ResolverConfig},
     net::runtime::TokioRuntimeProvider,
 };
 use std::{
-    cell::OnceCell,
+    cell::{OnceCell, RefCell},
     net::{IpAddr, SocketAddr},
-    time::Duration,
+    rc::Rc,
+    time::{Duration, Instant},
 };
 
 /// Names kept per worker.
-const CACHE: u64 = 4096;
+const CACHE: usize = 4096;
+/// How long a name without an address is not asked for again.
+const NEGATIVE: Duration = Duration::from_secs(1);
 
 /// A name has no address now.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +49,32 @@ pub struct DnsOptions {
 pub struct Resolver {
     options: DnsOptions,
     resolver: OnceCell<Result<TokioResolver, String>>,
+    names: RefCell<foldhash::HashMap<Box<str>, Name>>,
 }
+
+/// What is known of a name.
+#[derive(Clone)]
+enum Name {
+    Known {
+        answer: Answer,
+        until: Instant,
+    },
+    /// Somebody asks already; whoever else wants it waits with him.
+    Asked {
+        lookup: Lookup,
+        since: Instant,
+    },
+}
+
+type Lookup = Shared<LocalBoxFuture<'static, (Answer, Instant)>>;
+
+/// Addresses, of which there is at least one, or why there are none.
+type Answer = Result<Rc<[IpAddr]>, Rc<str>>;
 
 impl Resolver {
     /// Does nothing before the first name.
     pub fn new(options: DnsOptions) -> Self {
-        Self { options, resolver: OnceCell::new() }
+        Self { options, resolver: OnceCell::new(), names: RefCell::default() }
     }
 
     /// The address of a node; one of several, chosen anew each time.
@@ -55,20 +85,63 @@ impl Resolver {
         if let Some(ip) = node.ip {
             return Ok(SocketAddr::new(ip, node.port));
         }
-        let unresolved = |reason: String| Unresolved { name: node.host.to_string(), reason };
-        let resolver =
-            self.resolver.get_or_init(|| build(&self.options)).as_ref().map_err(|e| unresolved(e.clone()))?;
-        let lookup = tokio::time::timeout(self.options.timeout, resolver.lookup_ip(&*node.host))
-            .await
-            .map_err(|_| unresolved("no answer in time".to_owned()))?
-            .map_err(|error| unresolved(error.to_string()))?;
-        let addrs: Vec<IpAddr> = lookup.iter().collect();
-        // IPv4 first, as nginx's resolver without ipv6=on would give.
-        let v4: Vec<IpAddr> = addrs.iter().copied().filter(IpAddr::is_ipv4).collect();
-        let pool = if v4.is_empty() { addrs } else { v4 };
-        let at = if pool.is_empty() { 0 } else { rand::random_range(0..pool.len()) };
-        let ip = pool.get(at).ok_or_else(|| unresolved("no address".to_owned()))?;
+        let unresolved = |reason: &str| Unresolved { name: node.host.to_string(), reason: reason.to_owned() };
+        let known = self.names.borrow().get(&node.host).cloned();
+        let answer = match known {
+            Some(Name::Known { answer, until }) if until > Instant::now() => answer,
+            // One that everybody has left stands still; after its time it is not worth joining.
+            Some(Name::Asked { lookup, since }) if since.elapsed() < self.options.timeout => {
+                self.wait(&node.host, lookup).await
+            }
+            _ => {
+                let resolver =
+                    self.resolver.get_or_init(|| build(&self.options)).as_ref().map_err(|e| unresolved(e))?;
+                let lookup = ask(resolver.clone(), node.host.clone(), self.options.clone()).boxed_local().shared();
+                self.remember(&node.host, Name::Asked { lookup: lookup.clone(), since: Instant::now() });
+                self.wait(&node.host, lookup).await
+            }
+        };
+        let addrs = answer.map_err(|reason| unresolved(&reason))?;
+        let at = if addrs.len() > 1 { rand::random_range(0..addrs.len()) } else { 0 };
+        let ip = addrs.get(at).ok_or_else(|| unresolved("no address"))?;
         Ok(SocketAddr::new(*ip, node.port))
+    }
+
+    async fn wait(&self, name: &str, lookup: Lookup) -> Answer {
+        let (answer, until) = lookup.await;
+        self.remember(name, Name::Known { answer: answer.clone(), until });
+        answer
+    }
+
+    fn remember(&self, name: &str, known: Name) {
+        let mut names = self.names.borrow_mut();
+        if names.len() >= CACHE && !names.contains_key(name) {
+            let now = Instant::now();
+            names.retain(|_, name| matches!(name, Name::Known { until, .. } if *until > now));
+            if names.len() >= CACHE {
+                names.clear();
+            }
+        }
+        names.insert(name.into(), known);
+    }
+}
+
+/// Asks for the addresses of a name; says until when the answer counts.
+async fn ask(resolver: TokioResolver, name: Box<str>, options: DnsOptions) -> (Answer, Instant) {
+    let outcome = tokio::time::timeout(options.timeout, resolver.lookup_ip(&*name)).await;
+    let now = Instant::now();
+    let lookup = match outcome {
+        Err(_) => return (Err("no answer in time".into()), now + NEGATIVE),
+        Ok(Err(error)) => return (Err(error.to_string().into()), now + NEGATIVE),
+        Ok(Ok(lookup)) => lookup,
+    };
+    let addrs: Vec<IpAddr> = lookup.iter().collect();
+    // IPv4 first, as nginx's resolver without ipv6=on would give.
+    let v4: Rc<[IpAddr]> = addrs.iter().copied().filter(IpAddr::is_ipv4).collect();
+    match (v4.is_empty(), addrs.is_empty()) {
+        (_, true) => (Err("no address".into()), now + NEGATIVE),
+        (true, false) => (Ok(addrs.into()), options.valid.map_or(lookup.valid_until(), |valid| now + valid)),
+        (false, false) => (Ok(v4), options.valid.map_or(lookup.valid_until(), |valid| now + valid)),
     }
 }
 
@@ -88,8 +161,9 @@ fn build(options: &DnsOptions) -> Result<TokioResolver, String> {
     };
     let opts = builder.options_mut();
     opts.timeout = options.timeout;
-    opts.cache_size = CACHE;
-    opts.negative_max_ttl = Some(Duration::from_secs(5));
+    // Answers are kept here, by name; its own cache would only keep them twice.
+    opts.cache_size = 16;
+    opts.negative_max_ttl = Some(NEGATIVE);
     if let Some(valid) = options.valid {
         opts.positive_min_ttl = Some(valid);
         opts.positive_max_ttl = Some(valid);
