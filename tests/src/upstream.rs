@@ -28,9 +28,9 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// The next whole request.
+    /// The next whole request; one that breaks off is none.
     pub fn request(&mut self) -> Option<Message> {
-        let request = self.client.request()?;
+        let request = self.client.request().filter(|request| request.is_complete)?;
         self.requests.lock().unwrap().push(request.clone());
         Some(request)
     }
@@ -46,8 +46,7 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let this = Self { addr, connections: Arc::default(), requests: Arc::default(), is_over: Arc::default() };
-        let (connections, requests, is_over) =
-            (this.connections.clone(), this.requests.clone(), this.is_over.clone());
+        let (connections, requests, is_over) = (this.connections.clone(), this.requests.clone(), this.is_over.clone());
         let handler = Arc::new(handler);
         std::thread::spawn(move || {
             for stream in listener.incoming() {

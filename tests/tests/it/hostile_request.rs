@@ -216,20 +216,22 @@ fn limits_themselves_are_allowed() {
 
 #[test]
 fn paths() {
-    check(&[
-        target("encoded NUL", "/a%00b", 400),
-        target("encoded slash in a parent", "/a/..%2fb", 400),
-        target("encoded slash in a parent, upper case", "/a/..%2Fb", 400),
-        target("parameter after the dots", "/a/..;/b", 400),
-        target("encoded backslash", "/a/..%5cb", 400),
-        target("bad escape", "/a%zz", 400),
-        target("cut escape", "/a%2", 400),
-    ]
-    .map(|Row(desc, bytes, status)| {
-        // These are refused for what they mean, the message itself is sound: asked to close, so that one check serves all.
-        let text = String::from_utf8(bytes).unwrap();
-        Row(desc, text.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").into_bytes(), status)
-    }));
+    check(
+        &[
+            target("encoded NUL", "/a%00b", 400),
+            target("encoded slash in a parent", "/a/..%2fb", 400),
+            target("encoded slash in a parent, upper case", "/a/..%2Fb", 400),
+            target("parameter after the dots", "/a/..;/b", 400),
+            target("encoded backslash", "/a/..%5cb", 400),
+            target("bad escape", "/a%zz", 400),
+            target("cut escape", "/a%2", 400),
+        ]
+        .map(|Row(desc, bytes, status)| {
+            // These are refused for what they mean, the message itself is sound: asked to close, so that one check serves all.
+            let text = String::from_utf8(bytes).unwrap();
+            Row(desc, text.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").into_bytes(), status)
+        }),
+    );
 }
 
 #[test]

@@ -61,7 +61,9 @@ fn the_first_start_makes_what_it_needs() {
     let key = std::fs::read_to_string(&path).unwrap();
     let ask = |key: &str| {
         Client::connect(gateway.admin)
-            .ask(format!("GET /apisix/admin/routes HTTP/1.1\r\nHost: a\r\nX-API-KEY: {key}\r\nConnection: close\r\n\r\n"))
+            .ask(format!(
+                "GET /apisix/admin/routes HTTP/1.1\r\nHost: a\r\nX-API-KEY: {key}\r\nConnection: close\r\n\r\n"
+            ))
             .status()
     };
     assert!(key.trim().len() >= 32, "a short key");
@@ -157,14 +159,24 @@ fn settings_that_protect_and_cannot_be_honoured_end_the_start() {
         let ended = run_to_the_end(dir.path(), &config);
         let said = String::from_utf8_lossy(&ended.stderr).into_owned();
         assert_eq!(ended.status.code(), Some(1), "{path}: {said}");
-        assert!(said.contains(path.rsplit('/').nth(usize::from(path.ends_with("host"))).unwrap()) || said.contains("etcd"), "{path}: {said}");
+        assert!(
+            said.contains(path.rsplit('/').nth(usize::from(path.ends_with("host"))).unwrap()) || said.contains("etcd"),
+            "{path}: {said}"
+        );
         assert!(!String::from_utf8_lossy(&ended.stdout).contains("ready"), "{path}");
     }
 }
 
 #[test]
 fn unreadable_settings_end_the_start() {
-    for text in ["a: [", "apisix: 5", "apisix:\n  node_listen: x", "portcullis:\n  profile: none", "deployment:\n  admin:\n    admin_key:\n      - {name: a, key: edd1c9f034335f136f87ad84b625c8f1, role: admin}", "- a"] {
+    for text in [
+        "a: [",
+        "apisix: 5",
+        "apisix:\n  node_listen: x",
+        "portcullis:\n  profile: none",
+        "deployment:\n  admin:\n    admin_key:\n      - {name: a, key: edd1c9f034335f136f87ad84b625c8f1, role: admin}",
+        "- a",
+    ] {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("c.yaml"), text).unwrap();
         let ended = Command::new("timeout")
@@ -367,7 +379,12 @@ fn two_thousand_changes_lose_no_request() {
             }
             let id = format!("routes/r{}", i % 50);
             if (i / 50) % 2 == 0 {
-                call("PUT", &id, json!({ "uri": format!("/r{i}/*"), "upstream": { "nodes": { one.addr.to_string(): 1 } } }).to_string());
+                call(
+                    "PUT",
+                    &id,
+                    json!({ "uri": format!("/r{i}/*"), "upstream": { "nodes": { one.addr.to_string(): 1 } } })
+                        .to_string(),
+                );
             } else {
                 call("DELETE", &id, String::new());
             }

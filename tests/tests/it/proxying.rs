@@ -262,11 +262,8 @@ fn order_and_case_of_fields_are_kept() {
         received.iter().map(String::as_str).filter(|n| ["zeta", "ALPHA", "X-Dup", "mId"].contains(n)).collect();
     assert_eq!(own, ["zeta", "ALPHA", "X-Dup", "mId", "X-Dup"]);
     let sent = names(&answer);
-    let theirs: Vec<&str> = sent
-        .iter()
-        .map(String::as_str)
-        .filter(|n| ["x-lower", "X-UPPER", "Set-Cookie", "ETaG"].contains(n))
-        .collect();
+    let theirs: Vec<&str> =
+        sent.iter().map(String::as_str).filter(|n| ["x-lower", "X-UPPER", "Set-Cookie", "ETaG"].contains(n)).collect();
     assert_eq!(theirs, ["x-lower", "X-UPPER", "Set-Cookie", "Set-Cookie", "ETaG"]);
     assert_eq!(answer.all("set-cookie"), ["a=1", "b=2"]);
 }
@@ -286,7 +283,10 @@ fn fields_of_the_connection_stay_on_it() {
     for name in ["x-drop", "keep-alive", "proxy-connection", "te", "upgrade"] {
         assert_eq!(request.get(name), None, "{name} went to the upstream");
     }
-    assert_eq!((request.get("x-kept"), request.get("content-length"), request.text().as_str()), (Some("1"), Some("3"), "abc"));
+    assert_eq!(
+        (request.get("x-kept"), request.get("content-length"), request.text().as_str()),
+        (Some("1"), Some("3"), "abc")
+    );
     assert!(request.get("host").is_some());
     for name in ["x-theirs", "keep-alive", "proxy-connection"] {
         assert_eq!(answer.get(name), None, "{name} came to the client");
@@ -480,4 +480,139 @@ fn a_websocket_passes_where_the_route_allows_it() {
     assert_eq!(client.rest(), b"");
     let request = upstream.requests().pop().unwrap();
     assert_eq!((request.get("upgrade"), request.get("sec-websocket-key")), (Some("websocket"), Some("k")));
+}
+
+#[test]
+fn no_spelling_of_a_path_gets_around_the_route_that_protects_it() {
+    let upstream = Upstream::hello();
+    let gateway = one_worker();
+    let node = json!({ "type": "roundrobin", "nodes": { upstream.addr.to_string(): 1 } });
+    gateway.put("routes/open", &json!({ "uri": "/public/*", "upstream": node }));
+    gateway.put("routes/closed", &json!({ "uri": "/admin/*", "plugins": { "key-auth": {} }, "upstream": node }));
+    assert_eq!(gateway.get("/public/x").status(), 200);
+    let before = upstream.requests().len();
+    for path in [
+        "/admin/x",
+        "//admin/x",
+        "/./admin/x",
+        "/public/../admin/x",
+        "/public/%2e%2e/admin/x",
+        "/public/.%2e/admin/x",
+        "/public/%2E./admin/x",
+        "/public/..%2fadmin/x",
+        "/public%2f..%2fadmin/x",
+        "/public/..%5cadmin/x",
+        "/public/..\\admin/x",
+        "/public/..;/admin/x",
+        "/public/..;a=b/admin/x",
+        "/public/%2e%2e;/admin/x",
+        "/public/.;/../admin/x",
+        "/public/%252e%252e/admin/x",
+        "/public/..%252fadmin/x",
+        "/public/..%c0%afadmin/x",
+        "/public/..%00/admin/x",
+        "/%61dmin/x",
+        "/%2561dmin/x",
+        "/admin%2fx",
+        "/admin;a=b/x",
+        "/public/../../admin/x",
+        "/public/x/../../admin/x",
+        "/public//../admin/x",
+        "http://a.example/public/../admin/x",
+    ] {
+        let answer =
+            gateway.client().ask(format!("GET {path} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"));
+        let got = upstream.requests().len() > before && upstream.requests().last().unwrap().start.contains("admin");
+        // Doubly encoded ones are one name below /public: a decoder that decodes once sees no dots in them.
+        let is_plain_name = path.contains("%25");
+        assert!(!got || is_plain_name, "{path}: {} and the upstream got it", answer.start);
+        assert!(matches!(answer.status(), 400 | 401 | 404) || is_plain_name, "{path}: {}", answer.start);
+    }
+}
+
+#[test]
+fn an_old_client_gets_an_answer_of_unknown_length_until_the_end() {
+    let upstream =
+        Upstream::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: 1\r\n\r\n");
+    let gateway = Gateway::before(&upstream);
+    let answer = gateway.client().ask("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+    assert_eq!((answer.get("transfer-encoding"), answer.text().as_str()), (None, "hello"));
+    assert_ne!(answer.get("connection").map(str::to_ascii_lowercase).as_deref(), Some("keep-alive"));
+}
+
+#[test]
+fn an_answer_without_a_length_is_passed_on_until_the_end() {
+    let upstream = Upstream::start(|conn| {
+        conn.request();
+        conn.send("HTTP/1.1 200 OK\r\n\r\nhello");
+        conn.send("world");
+    });
+    let gateway = Gateway::before(&upstream);
+    let mut client = gateway.client();
+    for _ in 0..2 {
+        let answer = client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!((answer.is_complete, answer.text().as_str()), (true, "helloworld"));
+    }
+}
+
+#[test]
+fn answers_that_have_no_body_are_passed_on_without_framing() {
+    for (desc, bytes) in [
+        ("204 with a coding", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        ("204 with a length", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"),
+        ("304 with a coding", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ] {
+        let upstream = Upstream::answering(bytes);
+        let gateway = one_worker();
+        gateway.put("routes/all", &route_to(upstream.addr));
+        let mut client = gateway.client();
+        for _ in 0..3 {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            let head = client.head().unwrap();
+            assert_eq!(head.get("transfer-encoding"), None, "{desc}");
+        }
+    }
+}
+
+#[test]
+fn an_upload_waits_for_a_slow_upstream() {
+    const SIZE: usize = 50 << 20;
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let upstream = Upstream::start(move |conn| {
+        conn.client.log = None;
+        conn.client.head();
+        let _ = wait.lock().unwrap().recv();
+        let mut left = SIZE;
+        while left > 0 {
+            left -= conn.client.raw(left.min(1 << 20)).len();
+        }
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    });
+    let gateway = Gateway::before(&upstream);
+    let before = gateway.rss();
+    let mut client = gateway.client();
+    client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {SIZE}\r\n\r\n"));
+    let mut writer = e2e::Client::of(client.stream.try_clone().unwrap());
+    let sent = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = sent.clone();
+    let thread = std::thread::spawn(move || {
+        let piece = vec![b'x'; 1 << 20];
+        for _ in 0..SIZE >> 20 {
+            if !writer.send(&piece) {
+                return;
+            }
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    });
+    wait_for("the client to be held back", || {
+        let now = sent.load(std::sync::atomic::Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(300));
+        (now > 0 && now == sent.load(std::sync::atomic::Ordering::Relaxed)).then_some(())
+    });
+    let most = gateway.rss();
+    go.send(()).unwrap();
+    assert_eq!(client.response().unwrap().status(), 200);
+    thread.join().unwrap();
+    assert!(most < before + 16 * 1024, "{before} KiB before, {most} KiB at most");
 }
