@@ -150,7 +150,7 @@ fn stray_bytes_reach_nobody() {
 
 #[test]
 fn bytes_that_come_while_a_connection_is_idle_reach_nobody() {
-    let (tell, told) = std::sync::mpsc::channel::<()>();
+    let (tell, told) = std::sync::mpsc::sync_channel::<()>(1);
     let told = std::sync::Mutex::new(told);
     let upstream = Upstream::start(move |conn| {
         while conn.request().is_some() {

@@ -79,7 +79,7 @@ fn the_first_start_makes_what_it_needs() {
 #[test]
 fn term_lets_a_request_finish_and_ends_with_0() {
     for signal in ["TERM", "INT", "QUIT"] {
-        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (go, wait) = std::sync::mpsc::sync_channel::<()>(1);
         let wait = std::sync::Mutex::new(wait);
         let upstream = Upstream::start(move |conn| {
             conn.request();

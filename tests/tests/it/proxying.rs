@@ -182,7 +182,7 @@ fn an_answer_before_the_request_is_finished_is_passed_on() {
 
 #[test]
 fn a_client_that_goes_away_closes_the_upstream_connection_and_is_logged() {
-    let (ended, end) = std::sync::mpsc::channel();
+    let (ended, end) = std::sync::mpsc::sync_channel(1);
     let upstream = Upstream::start(move |conn| {
         conn.client.head();
         conn.client.rest();
@@ -201,7 +201,7 @@ fn a_client_that_goes_away_closes_the_upstream_connection_and_is_logged() {
 
 #[test]
 fn a_client_that_goes_away_while_it_waits_is_noticed() {
-    let (ended, end) = std::sync::mpsc::channel();
+    let (ended, end) = std::sync::mpsc::sync_channel(1);
     let upstream = Upstream::start(move |conn| {
         conn.request();
         conn.client.rest();
@@ -577,7 +577,7 @@ fn answers_that_have_no_body_are_passed_on_without_framing() {
 #[test]
 fn an_upload_waits_for_a_slow_upstream() {
     const SIZE: usize = 50 << 20;
-    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (go, wait) = std::sync::mpsc::sync_channel::<()>(1);
     let wait = std::sync::Mutex::new(wait);
     let upstream = Upstream::start(move |conn| {
         conn.client.log = None;
