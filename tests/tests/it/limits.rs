@@ -4,6 +4,7 @@ use e2e::{Client, Gateway, Upstream, route_to};
 use serde_json::json;
 use std::time::Duration;
 
+#[allow(clippy::needless_pass_by_value)]
 fn with(limits: serde_json::Value, http: serde_json::Value) -> (Gateway, Upstream) {
     let upstream = Upstream::hello();
     let gateway =
