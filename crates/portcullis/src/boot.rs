@@ -39,7 +39,7 @@ use std::{
 use store::{DocKey, Embedded, JsonPath, SealedFields, SealedStore, Sealer, Store};
 use tokio::{
     runtime::{Builder, LocalOptions},
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use wire::BodyError;
 
@@ -56,6 +56,8 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     std::fs::create_dir_all(&settings.data_dir)
         .with_context(|| format!("cannot create the data folder {}", settings.data_dir.display()))?;
     let background = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("background").build()?;
+    // Before anything listens: who is told that we are ready may tell us to end.
+    let signals = background.block_on(async { Signals::catch() })?;
     let shared = Arc::new(Shared::default());
     let plugins = Arc::new(PluginSet::new(
         catalog::all(),
@@ -100,7 +102,7 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
         threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run(listeners))?);
     }
     announce(&settings, apis.made_key.as_deref())?;
-    background.block_on(wait_for_the_end(&sink, access_log.as_deref()))?;
+    background.block_on(wait_for_the_end(signals, &sink, access_log.as_deref()));
     stop.begin();
     for thread in threads.into_iter().chain(apis.threads) {
         if thread.join().is_err() {
@@ -461,17 +463,32 @@ fn announce(settings: &Settings, made_key: Option<&Path>) -> anyhow::Result<()> 
     Ok(())
 }
 
-async fn wait_for_the_end(sink: &Sink, access_log: Option<&AccessLog>) -> anyhow::Result<()> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut quit = signal(SignalKind::quit())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut reopen = signal(SignalKind::user_defined1())?;
+/// The signals that we act on.
+struct Signals {
+    term: Signal,
+    quit: Signal,
+    interrupt: Signal,
+    reopen: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reopen: signal(SignalKind::user_defined1())?,
+        })
+    }
+}
+
+async fn wait_for_the_end(mut signals: Signals, sink: &Sink, access_log: Option<&AccessLog>) {
     loop {
         tokio::select! {
-            _ = term.recv() => return Ok(()),
-            _ = quit.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = reopen.recv() => {
+            _ = signals.term.recv() => return,
+            _ = signals.quit.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.reopen.recv() => {
                 sink.reopen();
                 if let Some(log) = access_log
                     && let Err(error) = log.reopen()

@@ -105,8 +105,10 @@ fn trim_ows(mut value: &[u8]) -> &[u8] {
     value
 }
 
-fn is_forbidden_trailer(name: &[u8]) -> bool {
-    [
+/// Whether a field means nothing behind a message, or would be taken for what the gateway itself says of the client. Many
+/// applications read `_` and `.` as `-`.
+pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
+    const NAMES: [&str; 20] = [
         "transfer-encoding",
         "content-length",
         "host",
@@ -125,12 +127,13 @@ fn is_forbidden_trailer(name: &[u8]) -> bool {
         "cache-control",
         "expect",
         "max-forwards",
-        "x-consumer-username",
+        "forwarded",
         "x-real-ip",
-        "x-forwarded-for",
-    ]
-    .iter()
-    .any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
+    ];
+    let folded: Vec<u8> =
+        name.iter().map(|&b| if matches!(b, b'_' | b'.') { b'-' } else { b.to_ascii_lowercase() }).collect();
+    NAMES.iter().any(|forbidden| folded == forbidden.as_bytes())
+        || ["x-forwarded-", "x-consumer-", "x-credential-"].iter().any(|start| folded.starts_with(start.as_bytes()))
 }
 
 /// The first line without its `CR LF`; `None` when it is not complete.

@@ -8,5 +8,6 @@ pub mod parse;
 mod queue;
 pub(crate) mod server;
 
+pub(crate) use chunked::is_forbidden_trailer;
 pub use chunked::{Chunk, Chunked};
 pub use framing::Framing;

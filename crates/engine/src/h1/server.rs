@@ -341,7 +341,7 @@ impl Conn {
             return Next::Refuse((400, "body-where-none-may-be"));
         }
         self.wants_continue = false;
-        if let Some(expect) = head.fields.get("expect") {
+        for expect in head.fields.get_all("expect") {
             if !expect.eq_ignore_ascii_case(b"100-continue") {
                 return Next::Refuse((417, "expectation"));
             }

@@ -1,4 +1,7 @@
-use crate::{Limits, Timer, h1::parse};
+use crate::{
+    Limits, Timer,
+    h1::{is_forbidden_trailer, parse},
+};
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, server::SendResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
@@ -260,7 +263,7 @@ impl State {
                     self.is_read = true;
                     let mut fields = Fields::new();
                     for (name, value) in &trailers {
-                        if Fields::is_value(value.as_bytes()) {
+                        if Fields::is_value(value.as_bytes()) && !is_forbidden_trailer(name.as_str().as_bytes()) {
                             fields.push(name.as_str().as_bytes(), value.as_bytes());
                         }
                     }

@@ -46,7 +46,7 @@ pub(super) fn receive(
         fields.get_all("te").any(|v| v.split(|&b| b == b',').any(|c| c.trim_ascii().eq_ignore_ascii_case(b"trailers")));
     remove_hop_by_hop(&mut fields);
     if options.strips_identity {
-        fields.retain(|name, _| !is_identity(name));
+        fields.retain(|name, _| !is_identity(name) && !is_disguised(name));
     }
     let (raw_path, query) = path::split_query(&target);
     let (path, refused) = match path::MatchPath::normalise(raw_path) {
@@ -109,6 +109,17 @@ pub(super) fn remove_hop_by_hop(fields: &mut Fields) {
         !HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes()))
             && !named.iter().any(|n| n.eq_ignore_ascii_case(name))
     });
+}
+
+/// Whether a name is another spelling of a field that the gateway itself writes.
+fn is_disguised(name: &[u8]) -> bool {
+    const OWN: [&str; 3] = ["x-real-ip", "transfer-encoding", "content-length"];
+    if !name.iter().any(|b| matches!(b, b'_' | b'.')) {
+        return false;
+    }
+    let folded: Vec<u8> =
+        name.iter().map(|&b| if matches!(b, b'_' | b'.') { b'-' } else { b.to_ascii_lowercase() }).collect();
+    OWN.iter().any(|own| folded == own.as_bytes()) || folded.starts_with(b"x-forwarded-")
 }
 
 /// Whether a name folds to one of the identity fields (case, `-`, `_` and `.` are alike to many applications).
