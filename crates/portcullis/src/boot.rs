@@ -132,6 +132,24 @@ fn read_settings(config: Option<&Path>) -> anyhow::Result<Settings> {
             refused.push(notice.path.as_str());
         }
     }
+    // Read, but not done yet: where leaving it undone would weaken what was asked for, there is no start.
+    for (is_asked, path) in [
+        (!settings.underscores_in_headers, "nginx_config.http.underscores_in_headers"),
+        (settings.real_ip.is_recursive, "nginx_config.http.real_ip_recursive"),
+        (settings.routing.normalize_uri_like_servlet, "apisix.normalize_uri_like_servlet"),
+    ] {
+        if is_asked {
+            refused.push(path);
+        }
+    }
+    for (is_asked, path) in [
+        (settings.routing.delete_uri_tail_slash, "apisix.delete_uri_tail_slash"),
+        (settings.routing.match_uri_encoded_slash, "apisix.match_uri_encoded_slash"),
+    ] {
+        if is_asked {
+            let _ = writeln!(std::io::stderr(), "portcullis: {name}: {path}: is not available in this version");
+        }
+    }
     if !refused.is_empty() {
         bail!("{name}: will not start without what was asked for: {}", refused.join(", "));
     }

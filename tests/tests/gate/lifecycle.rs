@@ -96,6 +96,13 @@ fn a_port_in_use_and_settings_that_cannot_be_honoured_end_the_start() {
         "  no_such_compat: 1\n  compat:\n    no-such-difference: true\n",
     );
     assert_eq!(run().status.code(), Some(1));
+    write_config(dir.path(), free_port(), free_port(), "");
+    let path = dir.path().join("config.yaml");
+    let recursive = fs::read_to_string(&path).unwrap().replace("  http:\n", "  http:\n    real_ip_recursive: \"on\"\n");
+    fs::write(&path, recursive).unwrap();
+    let ended = run();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.code() == Some(1) && said.contains("real_ip_recursive"), "{said}");
 }
 
 #[test]
