@@ -107,6 +107,11 @@ impl Fields {
         !name.is_empty() && name.len() <= usize::from(u16::MAX) && name.iter().all(|&b| crate::method::is_token(b))
     }
 
+    /// A name as applications read it that take `_` and `.` for `-`, in lower case.
+    pub fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
+        name.iter().map(|&b| if matches!(b, b'_' | b'.') { b'-' } else { b.to_ascii_lowercase() })
+    }
+
     /// Whether the bytes are a field value: no control bytes but tab, no space at the ends (RFC 9110, section 5.5).
     pub fn is_value(value: &[u8]) -> bool {
         value.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f))

@@ -130,10 +130,10 @@ pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
         "forwarded",
         "x-real-ip",
     ];
-    let folded: Vec<u8> =
-        name.iter().map(|&b| if matches!(b, b'_' | b'.') { b'-' } else { b.to_ascii_lowercase() }).collect();
-    NAMES.iter().any(|forbidden| folded == forbidden.as_bytes())
-        || ["x-forwarded-", "x-consumer-", "x-credential-"].iter().any(|start| folded.starts_with(start.as_bytes()))
+    NAMES.iter().any(|forbidden| Fields::folded(name).eq(forbidden.bytes()))
+        || ["x-forwarded-", "x-consumer-", "x-credential-"]
+            .iter()
+            .any(|start| Fields::folded(name).take(start.len()).eq(start.bytes()))
 }
 
 /// The first line without its `CR LF`; `None` when it is not complete.

@@ -117,22 +117,15 @@ fn is_disguised(name: &[u8]) -> bool {
     if !name.iter().any(|b| matches!(b, b'_' | b'.')) {
         return false;
     }
-    let folded: Vec<u8> =
-        name.iter().map(|&b| if matches!(b, b'_' | b'.') { b'-' } else { b.to_ascii_lowercase() }).collect();
-    OWN.iter().any(|own| folded == own.as_bytes()) || folded.starts_with(b"x-forwarded-")
+    let start = b"x-forwarded-";
+    OWN.iter().any(|own| Fields::folded(name).eq(own.bytes()))
+        || Fields::folded(name).take(start.len()).eq(start.iter().copied())
 }
 
 /// Whether a name folds to one of the identity fields (case, `-`, `_` and `.` are alike to many applications).
 fn is_identity(name: &[u8]) -> bool {
     let is_candidate = name.first().is_some_and(|b| b.eq_ignore_ascii_case(&b'x'));
-    is_candidate
-        && IDENTITY.iter().any(|identity| {
-            identity.len() == name.len()
-                && identity.bytes().zip(name).all(|(want, &got)| {
-                    let got = if matches!(got, b'_' | b'.') { b'-' } else { got.to_ascii_lowercase() };
-                    want == got
-                })
-        })
+    is_candidate && IDENTITY.iter().any(|identity| Fields::folded(name).eq(identity.bytes()))
 }
 
 /// Whether the body is of a kind that variables can look into.
