@@ -25,7 +25,7 @@ struct Connected {
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) async fn forward(mut self, route: &CompiledRoute, snapshot: &Snapshot) -> Self {
+    pub(super) async fn forward(&mut self, route: &CompiledRoute, snapshot: &Snapshot) {
         let upstream = match snapshot.upstream_of(route, self.cx.upstream.upstream_id.as_deref()) {
             Ok(upstream) => upstream,
             Err(status) => {
@@ -64,7 +64,7 @@ impl<'a> Exchange<'a> {
                 Err(Failed::Attempt(AttemptError::ClientGone, _)) => {
                     self.cx.response.status = 499;
                     self.downstream.abort();
-                    return self;
+                    return;
                 }
                 Err(Failed::Attempt(error, may_retry)) => {
                     tracing::warn!(%error, node = %pick.name(), route = %self.route_id(), "an attempt to reach the upstream failed");
@@ -176,13 +176,13 @@ impl<'a> Exchange<'a> {
 
     /// Passes the answer on.
     async fn answer(
-        mut self,
+        &mut self,
         mut relay: Relay<'a>,
         mut head: ResponseHead,
         addr: SocketAddr,
         pool_limits: &PoolLimits,
         started: Instant,
-    ) -> Self {
+    ) {
         self.cx.timings.upstream_header = Some(started.elapsed());
         self.cx.response.upstream_status = Some(head.status);
         let protocol = (head.status == 101).then(|| head.fields.get("upgrade").map(<[u8]>::to_vec)).flatten();
@@ -197,7 +197,7 @@ impl<'a> Exchange<'a> {
                 tunnel::run(relay.client, raw, self.edge.options.tunnel_idle).await;
             }
             self.cx.timings.upstream = Some(started.elapsed());
-            return self;
+            return;
         }
         let has_filter = run::has_body_filter(self.held.0.global(), &self.chain);
         let length = match relay.client.length() {
@@ -222,7 +222,6 @@ impl<'a> Exchange<'a> {
                 self.downstream.abort();
             }
         }
-        self
     }
 
     async fn relay_body(&mut self, relay: &mut Relay<'_>, has_filter: bool) -> Result<(), AttemptError> {
@@ -265,23 +264,22 @@ impl<'a> Exchange<'a> {
         .await
     }
 
-    pub(super) async fn refuse_body(mut self, error: &BodyError) -> Self {
+    pub(super) async fn refuse_body(&mut self, error: &BodyError) {
         let status = response::status_of_body(error);
         if status == 499 {
             self.cx.response.status = 499;
             self.downstream.abort();
-            return self;
+            return;
         }
         if let BodyError::Malformed(reason) = error {
             tracing::warn!(reason, client = %self.cx.client, "request refused");
         }
-        self.reply(Reply::status(status), Source::Gateway).await
+        self.reply(Reply::status(status), Source::Gateway).await;
     }
 
-    async fn fail(self, status: u16) -> Self {
-        let mut this = self;
-        this.cx.response.upstream_status = Some(status);
-        this.reply(Reply::status(status), Source::Upstream).await
+    async fn fail(&mut self, status: u16) {
+        self.cx.response.upstream_status = Some(status);
+        self.reply(Reply::status(status), Source::Upstream).await;
     }
 }
 

@@ -163,12 +163,12 @@ impl Edge {
             };
             tracing::warn!(reason, client = %exchange.cx.client, "request refused");
             self.shared.stats.refused.fetch_add(1, Ordering::Relaxed);
-            return exchange.reply(Reply::status(400), wire::Source::Gateway).await.finish();
+            return exchange.reply(Reply::status(400), wire::Source::Gateway).await;
         }
         if snapshot.routes().needs_body() && request::has_readable_body(&exchange.cx.request) {
             let max = usize::try_from(options.body_args_max).unwrap_or(usize::MAX);
             if let Err(error) = exchange.cx.request.body.bytes(max).await {
-                return exchange.refuse_body(&error).await.finish();
+                return exchange.refuse_body(&error).await;
             }
         }
         let matched = {
@@ -192,10 +192,10 @@ impl Edge {
             Ok(None) => {}
             Err(fault) => {
                 tracing::error!(%fault, "a route's condition could not be evaluated");
-                return exchange.reply(Reply::status(500), wire::Source::Gateway).await.finish();
+                return exchange.reply(Reply::status(500), wire::Source::Gateway).await;
             }
         }
-        exchange.run().await.finish();
+        exchange.run().await;
     }
 }
 
@@ -224,8 +224,9 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    async fn run(mut self) -> Self {
-        let snapshot = self.held.0.clone();
+    async fn run(&mut self) {
+        let held = self.held;
+        let snapshot = &held.0;
         if let Some(reason) = snapshot.closed() {
             tracing::error!(reason, "a global rule is broken: every request is refused");
             return self.reply(Reply::status(503), wire::Source::Gateway).await;
@@ -239,7 +240,7 @@ impl Exchange<'_> {
             tracing::error!(route = %self.route_id(), status, "the route refers to an object that does not exist");
             return self.reply(Reply::status(status), wire::Source::Gateway).await;
         }
-        if let Some(reply) = run::rewrite(global, &mut self.chain, &snapshot, &mut self.cx).await {
+        if let Some(reply) = run::rewrite(global, &mut self.chain, snapshot, &mut self.cx).await {
             return self.reply(reply, wire::Source::Plugin).await;
         }
         if let Some(reply) = run::access(global, &self.chain, &mut self.cx).await {
@@ -249,16 +250,11 @@ impl Exchange<'_> {
             let body = serde_json::json!({ "error_msg": "404 Route Not Found" });
             return self.reply(Reply::json(404, &body), wire::Source::Gateway).await;
         };
-        self.forward(&route, &snapshot).await
+        self.forward(&route, snapshot).await;
     }
 
     fn route_id(&self) -> Arc<str> {
         self.cx.route.as_deref().map_or_else(|| "".into(), |RouteFacts { id, .. }| id.clone())
-    }
-
-    /// Runs the log phase, now that the exchange is complete.
-    fn finish(mut self) {
-        self.log();
     }
 
     fn log(&mut self) {
@@ -276,7 +272,7 @@ impl Exchange<'_> {
     }
 
     /// Sends a reply of our own: default page, header filters, body filters.
-    async fn reply(mut self, reply: Reply, source: wire::Source) -> Self {
+    async fn reply(&mut self, reply: Reply, source: wire::Source) {
         let (mut head, body) = response::of_reply(reply, source, &self.edge.options);
         self.header_filter(&mut head);
         let body = if run::has_body_filter(self.held.0.global(), &self.chain) {
@@ -287,7 +283,7 @@ impl Exchange<'_> {
                 {
                     tracing::error!(%error, "a body filter failed");
                     self.downstream.abort();
-                    return self;
+                    return;
                 }
             }
             let mut whole = bytes::BytesMut::new();
@@ -310,7 +306,6 @@ impl Exchange<'_> {
         if std::future::poll_fn(|cx| self.downstream.poll_flush(cx)).await.is_err() {
             tracing::debug!("the client went away before its reply was written");
         }
-        self
     }
 
     fn header_filter(&mut self, head: &mut ResponseHead) {
