@@ -85,6 +85,11 @@ impl Gateway {
         this
     }
 
+    /// With a single worker, so that connections to upstreams are kept in one place.
+    pub fn with_one_worker() -> Self {
+        Self::start(json!({ "portcullis": { "workers": 1 } }))
+    }
+
     /// With one upstream behind every path.
     pub fn before(upstream: &crate::Upstream) -> Self {
         let this = Self::start(json!({}));

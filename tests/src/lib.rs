@@ -2,6 +2,7 @@
 //!
 //! Everything that waits polls a condition until [`PATIENCE`] is over. Ports are free ones, no two
 //! fixtures of one process share any.
+// A fixture that fails is a test that fails, and says so by panicking. Nobody uses it but the tests beside it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, missing_debug_implementations)]
 
 mod gateway;

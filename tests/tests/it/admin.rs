@@ -70,7 +70,7 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
     };
     let deep = format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
     let rows: Vec<(&str, String, &str)> = vec![
-        ("unknown plugin", with("plugins", json!({ "no-such": {} })), "no-such"),
+        ("unknown plugin", with("plugins", json!({ "no-such": {} })), "unknown plugin [no-such]"),
         ("misspelt plugin", with("plugins", json!({ "key-aut": {} })), "key-aut"),
         (
             "misspelt field of a plugin",
@@ -90,9 +90,19 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
         ("bad regex", with("plugins", json!({ "proxy-rewrite": { "regex_uri": ["(", "/"] } })), "regex"),
         ("bad regex in vars", with("vars", json!([["arg_a", "~~", "("]])), ""),
         ("bad operator in vars", with("vars", json!([["arg_a", "=~=", "x"]])), ""),
-        ("upstream that is not there", json!({ "uri": "/x", "upstream_id": "none" }).to_string(), "none"),
+        (
+            "upstream that is not there",
+            json!({ "uri": "/x", "upstream_id": "none" }).to_string(),
+            "failed to fetch upstream info by upstream id [none], response code: 404",
+        ),
         ("service that is not there", json!({ "uri": "/x", "service_id": "none" }).to_string(), "none"),
         ("plugin_config that is not there", with("plugin_config_id", json!("none")), "none"),
+        ("a script", with("filter_func", json!("function(vars) return true end")), "Lua"),
+        (
+            "https to a node",
+            with("upstream", json!({ "scheme": "https", "nodes": { "127.0.0.1:1": 1 } })),
+            "scheme http",
+        ),
         ("uri of a wrong type", with("uri", json!(5)), "uri"),
         ("empty uris", with("uris", json!([])), ""),
         ("unknown method", with("methods", json!(["FETCH"])), ""),
@@ -101,7 +111,7 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
         ("negative weight", with("upstream", json!({ "nodes": { "127.0.0.1:1": -1 } })), ""),
         ("bad remote_addr", with("remote_addr", json!("1.2.3")), ""),
         ("bad status", with("status", json!(7)), "status"),
-        ("not JSON", "uri: /x".into(), ""),
+        ("not JSON", "uri: /x".into(), "invalid request body"),
         ("cut JSON", "{\"uri\":\"/x\"".into(), ""),
         ("bytes after JSON", format!("{good}x"), ""),
         ("two documents", format!("{good}{good}"), ""),
@@ -111,7 +121,7 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
         ("empty", String::new(), ""),
         ("2 MB", with("desc", json!("d".repeat(2 << 20))), ""),
         ("10,000 deep", deep, ""),
-        ("10,000 lists deep", format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)), ""),
+        ("10,000 lists deep", format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)), "invalid request body"),
         ("key twice", "{\"uri\":\"/a\",\"uri\":\"/b\",\"upstream\":{\"nodes\":{\"127.0.0.1:1\":1}}}".into(), ""),
         (
             "key twice, deep",

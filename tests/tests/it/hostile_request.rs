@@ -9,6 +9,9 @@ fn row(desc: &'static str, bytes: impl Into<Vec<u8>>, status: u16) -> Row {
     Row(desc, bytes.into(), status)
 }
 
+/// The end of a chunked body, and a request that only those see who believe in the chunks.
+const SMUGGLED: &str = "0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+
 /// With a line or lines between a plain `GET` with `Host` and its end.
 fn with(desc: &'static str, lines: &str, status: u16) -> Row {
     row(desc, format!("GET /a HTTP/1.1\r\nHost: a.example\r\n{lines}\r\n\r\n"), status)
@@ -68,6 +71,7 @@ fn host() {
         row("Host with path", "GET / HTTP/1.1\r\nHost: a.example/x\r\n\r\n", 400),
         row("Host with space", "GET / HTTP/1.1\r\nHost: a.example b\r\n\r\n", 400),
         row("Host list", "GET / HTTP/1.1\r\nHost: a.example, b.example b\r\n\r\n", 400),
+        row("Host with a broken escape", "GET / HTTP/1.1\r\nHost: a%zz\r\n\r\n", 400),
         row("Host with bad port", "GET / HTTP/1.1\r\nHost: a.example:80x\r\n\r\n", 400),
         row("Host with open bracket", "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 400),
         row("user in the absolute target", "GET http://me@a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n", 400),
@@ -81,6 +85,7 @@ fn content_length() {
         post("CL+TE", "Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n", 400),
         post("TE+CL", "Transfer-Encoding: chunked\r\nContent-Length: 5", "0\r\n\r\n", 400),
         post("CL twice", "Content-Length: 5\r\nContent-Length: 6", "hello!", 400),
+        post("a request behind CL+TE", "Content-Length: 4\r\nTransfer-Encoding: chunked", SMUGGLED, 400),
         post("CL twice alike", "Content-Length: 5\r\ncontent-length: 5", "hello", 400),
     ];
     for (desc, value) in [
@@ -218,7 +223,11 @@ fn limits_themselves_are_allowed() {
 fn paths() {
     check(
         &[
+            target("raw bytes that are not ASCII", "/\u{e9}", 400),
             target("encoded NUL", "/a%00b", 400),
+            target("encoded slash", "/a%2fb", 400),
+            target("encoded dots", "/a/%2e%2e/b", 400),
+            target("above the root", "/../x", 400),
             target("encoded slash in a parent", "/a/..%2fb", 400),
             target("encoded slash in a parent, upper case", "/a/..%2Fb", 400),
             target("parameter after the dots", "/a/..;/b", 400),

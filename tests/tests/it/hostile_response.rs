@@ -18,7 +18,7 @@ fn behind(bytes: Vec<u8>, ends: bool) -> (Gateway, Upstream) {
             }
         }
     });
-    let gateway = Gateway::start(serde_json::json!({ "portcullis": { "workers": 1 } }));
+    let gateway = Gateway::with_one_worker();
     gateway.put("routes/all", &e2e::route_to(upstream.addr));
     (gateway, upstream)
 }
@@ -69,7 +69,7 @@ fn malformed_heads_become_502_and_the_connection_is_not_used_again() {
     let mut wrong = Vec::new();
     let rows = rows();
     // A gateway for each row would be slow; a gateway for all serves rows one after the other through its own route.
-    let gateway = Gateway::start(serde_json::json!({ "portcullis": { "workers": 1 } }));
+    let gateway = Gateway::with_one_worker();
     for (desc, bytes) in rows {
         let upstream = Upstream::start(move |conn| {
             while let Some(request) = conn.request() {
@@ -161,7 +161,7 @@ fn bytes_that_come_while_a_connection_is_idle_reach_nobody() {
             }
         }
     });
-    let gateway = Gateway::start(serde_json::json!({ "portcullis": { "workers": 1 } }));
+    let gateway = Gateway::with_one_worker();
     gateway.put("routes/all", &e2e::route_to(upstream.addr));
     assert_eq!(gateway.get("/").text(), "fine");
     tell.send(()).unwrap();

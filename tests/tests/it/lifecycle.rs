@@ -57,6 +57,7 @@ fn the_first_start_makes_what_it_needs() {
     let path = gateway.dir.path().join("portcullis-data/admin.key");
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o600);
+    assert_eq!(mode(&gateway.dir.path().join("portcullis-data/seal.key")) & 0o077, 0);
     assert_eq!(mode(&gateway.dir.path().join("portcullis-data/store.redb")) & 0o007, 0, "the store is readable by all");
     let key = std::fs::read_to_string(&path).unwrap();
     let ask = |key: &str| {
@@ -142,6 +143,9 @@ fn settings_that_protect_and_cannot_be_honoured_end_the_start() {
         ("nginx_config/main_configuration_snippet", json!("user x;")),
         ("apisix/lua_module_hook", json!("my_hook")),
         ("apisix/proxy_protocol", json!({ "listen_http_port": 9181 })),
+        ("nginx_config/http/real_ip_recursive", json!("on")),
+        ("portcullis/no_such_setting", json!(1)),
+        ("portcullis/compat/no-such-difference", json!(true)),
         ("wasm", json!({ "plugins": [] })),
         ("ext-plugin", json!({ "cmd": ["x"] })),
         ("discovery", json!({ "dns": { "servers": ["127.0.0.1:8600"] } })),

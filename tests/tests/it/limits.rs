@@ -1,11 +1,10 @@
 //! What one client may use up.
 
 use e2e::{Client, Gateway, Upstream, route_to};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
-#[allow(clippy::needless_pass_by_value)]
-fn with(limits: serde_json::Value, http: serde_json::Value) -> (Gateway, Upstream) {
+fn with(limits: &Value, http: &Value) -> (Gateway, Upstream) {
     let upstream = Upstream::hello();
     let gateway =
         Gateway::start(json!({ "portcullis": { "limits": limits, "workers": 1 }, "nginx_config": { "http": http } }));
@@ -15,7 +14,7 @@ fn with(limits: serde_json::Value, http: serde_json::Value) -> (Gateway, Upstrea
 
 #[test]
 fn heads_that_take_too_long_get_408() {
-    let (gateway, upstream) = with(json!({ "head_timeout": "1s" }), json!({}));
+    let (gateway, upstream) = with(&json!({ "head_timeout": "1s" }), &json!({}));
     let mut client = gateway.client();
     client.send("GET / HTTP/1.1\r\nHost: a\r\nX: ");
     assert_eq!(client.response().unwrap().status(), 408);
@@ -38,7 +37,7 @@ fn heads_that_take_too_long_get_408() {
 
 #[test]
 fn bodies_that_stall_get_408() {
-    let (gateway, upstream) = with(json!({}), json!({ "client_body_timeout": "1s" }));
+    let (gateway, upstream) = with(&json!({}), &json!({ "client_body_timeout": "1s" }));
     for head in ["Content-Length: 10", "Transfer-Encoding: chunked", "Content-Length: 1000000"] {
         let mut client = gateway.client();
         client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n5\r\nhe"));
@@ -51,7 +50,7 @@ fn bodies_that_stall_get_408() {
 
 #[test]
 fn idle_connections_are_closed() {
-    let (gateway, _upstream) = with(json!({}), json!({ "keepalive_timeout": "1s" }));
+    let (gateway, _upstream) = with(&json!({}), &json!({ "keepalive_timeout": "1s" }));
     let mut client = gateway.client();
     assert_eq!(client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status(), 200);
     assert!(client.is_closed_within(Duration::from_secs(10)));
@@ -59,7 +58,7 @@ fn idle_connections_are_closed() {
 
 #[test]
 fn bodies_that_are_too_long_get_413() {
-    let (gateway, upstream) = with(json!({ "request_body": 1000 }), json!({}));
+    let (gateway, upstream) = with(&json!({ "request_body": 1000 }), &json!({}));
     let post = |lines: &str, body: &str| {
         let mut client = gateway.client();
         client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n{body}"));
@@ -77,7 +76,7 @@ fn bodies_that_are_too_long_get_413() {
 
 #[test]
 fn a_connection_ends_after_its_requests() {
-    let (gateway, _upstream) = with(json!({ "requests_per_connection": 3 }), json!({}));
+    let (gateway, _upstream) = with(&json!({ "requests_per_connection": 3 }), &json!({}));
     let mut client = gateway.client();
     for i in 1..=3 {
         let answer = client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -88,7 +87,7 @@ fn a_connection_ends_after_its_requests() {
 
 #[test]
 fn one_client_cannot_take_all_connections() {
-    let (gateway, _upstream) = with(json!({ "connections_per_client": 5 }), json!({}));
+    let (gateway, _upstream) = with(&json!({ "connections_per_client": 5 }), &json!({}));
     let ask = |client: &mut Client| {
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         client.response().map(|answer| answer.status())

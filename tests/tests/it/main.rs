@@ -1,9 +1,15 @@
-//! The gateway from the outside.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+//! The gateway from the outside: the real program, with plain sockets on both sides.
+// A test says what is wrong by panicking, and nobody reads the documentation of this program.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod admin;
+mod bodies;
+mod connections;
+mod fields;
 mod hostile_request;
 mod hostile_response;
 mod lifecycle;
 mod limits;
-mod proxying;
+mod nodes;
+mod protection;
+mod routes;
