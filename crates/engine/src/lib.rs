@@ -1,5 +1,6 @@
 //! Transport: listeners, workers, codecs and upstream connections. The only crate that names an HTTP codec.
 
+mod buffers;
 mod clock;
 pub mod h1;
 pub mod h2;
@@ -10,10 +11,10 @@ mod service;
 mod timer;
 mod worker;
 
-pub use clock::http_date;
+pub use clock::{http_date, now};
 pub use limits::{H2Limits, Limits};
 pub use listener::{Listener, bind};
 pub use pool::{Pool, PoolLimits, PoolTarget};
-pub use service::{ConnectionFacts, Service};
+pub use service::Service;
 pub use timer::Timer;
 pub use worker::{Census, Drain, serve};

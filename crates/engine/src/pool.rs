@@ -32,19 +32,26 @@ impl Default for PoolLimits {
     }
 }
 
+/// A connection between two exchanges.
+#[derive(Debug)]
+struct Idle {
+    client: Box<Client>,
+    until: Instant,
+}
+
 /// One worker's idle upstream connections. No task watches them: one is checked for death when it is taken.
 #[derive(Debug, Default)]
 pub struct Pool {
-    idle: RefCell<HashMap<PoolTarget, Vec<(Client, Instant)>>>,
+    idle: RefCell<HashMap<PoolTarget, Vec<Idle>>>,
 }
 
 impl Pool {
     /// An idle connection that is still open and silent.
-    pub fn take(&self, target: &PoolTarget) -> Option<Client> {
+    pub fn take(&self, target: &PoolTarget) -> Option<Box<Client>> {
         let mut idle = self.idle.borrow_mut();
         let stack = idle.get_mut(target)?;
-        let now = Instant::now();
-        while let Some((client, until)) = stack.pop() {
+        let now = crate::now();
+        while let Some(Idle { client, until }) = stack.pop() {
             if now < until && client.is_silent() {
                 return Some(client);
             }
@@ -53,8 +60,8 @@ impl Pool {
     }
 
     /// Keeps a connection for the next request, if it may serve one.
-    pub fn put(&self, target: PoolTarget, mut client: Client, limits: &PoolLimits) {
-        let now = Instant::now();
+    pub fn put(&self, target: PoolTarget, mut client: Box<Client>, limits: &PoolLimits) {
+        let now = crate::now();
         if !client.is_reusable() || client.requests >= limits.requests || now - client.born >= limits.lifetime {
             return;
         }
@@ -65,14 +72,14 @@ impl Pool {
         }
         client.shrink();
         let until = (now + limits.idle_timeout).min(client.born + limits.lifetime);
-        stack.push((client, until));
+        stack.push(Idle { client, until });
     }
 
     /// Closes what has been idle for too long or was closed by its upstream. Called about once a second.
     pub fn sweep(&self) {
-        let now = Instant::now();
+        let now = crate::now();
         self.idle.borrow_mut().retain(|_, stack| {
-            stack.retain(|(client, until)| now < *until && client.is_silent());
+            stack.retain(|idle| now < idle.until && idle.client.is_silent());
             !stack.is_empty()
         });
     }

@@ -1,14 +1,5 @@
-use std::{net::SocketAddr, rc::Rc};
-use wire::{Downstream, PeerAddr, RequestHead};
-
-/// The two ends of a connection.
-#[derive(Debug, Clone, Copy)]
-pub struct ConnectionFacts {
-    /// The client's end.
-    pub peer: PeerAddr,
-    /// Our end.
-    pub local: SocketAddr,
-}
+use std::rc::Rc;
+use wire::{ConnectionFacts, Downstream, RequestHead};
 
 /// What serves requests. It must queue a response head on `downstream`, or abort it, before its future ends.
 pub trait Service: 'static {

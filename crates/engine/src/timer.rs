@@ -8,8 +8,8 @@ use tokio::time::Sleep;
 
 /// One lazily re-armed timer for a task that has many short deadlines.
 ///
-/// Moving the deadline later costs nothing: the timer fires at the old one, compares, and arms itself anew. All calls must come
-/// from one task, since a timer that is armed and has not fired is not polled again.
+/// Moving the deadline later costs nothing, not even a look at the clock: the timer fires at the old one, compares, and arms itself anew.
+/// All calls must come from one task, since a timer that is armed and has not fired is not polled again.
 #[derive(Debug, Default)]
 pub struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
@@ -19,12 +19,15 @@ pub struct Timer {
 impl Timer {
     /// Ready when the deadline has passed.
     pub fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        let now = Instant::now();
-        if now >= deadline {
-            return Poll::Ready(());
-        }
-        if self.armed.is_some_and(|armed| armed <= deadline && now < armed) {
+        if let (Some(sleep), Some(armed)) = (&self.sleep, self.armed)
+            && armed <= deadline
+            && !sleep.is_elapsed()
+        {
             return Poll::Pending;
+        }
+        // The real clock: within a turn of its task a timer would else see the time at which it was armed.
+        if Instant::now() >= deadline {
+            return Poll::Ready(());
         }
         self.armed = Some(deadline);
         let sleep = match &mut self.sleep {

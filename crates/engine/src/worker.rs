@@ -1,4 +1,4 @@
-use crate::{ConnectionFacts, Limits, Listener, Service, h1};
+use crate::{Limits, Listener, Service, clock::InTurns, h1};
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 use tokio::{net::TcpListener, task::spawn_local};
-use wire::PeerAddr;
+use wire::{ConnectionFacts, PeerAddr};
 
 /// Connections of all workers together.
 #[derive(Debug, Default)]
@@ -46,6 +46,11 @@ impl Drain {
     /// Connections of this worker that are open.
     pub fn open(&self) -> usize {
         self.open.get()
+    }
+
+    /// Whether draining has begun.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.get()
     }
 
     /// Whether draining has begun; else the task is woken when it does.
@@ -114,10 +119,10 @@ impl<S: Service> Worker<S> {
                     let facts = ConnectionFacts { peer, local };
                     let (service, limits, drain) = (self.service.clone(), self.limits.clone(), self.drain.clone());
                     let id = self.id();
-                    spawn_local(async move {
+                    spawn_local(InTurns::new(async move {
                         h1::server::run(io, facts, service, limits, drain, id).await;
                         drop(place);
-                    });
+                    }));
                 }
                 // Out of descriptors, most likely: the backlog keeps the others until some are free again.
                 Some(Err(error)) => {

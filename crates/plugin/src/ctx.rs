@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use wire::{ClientAddr, Downstream, PeerAddr, Source};
+use wire::{ClientAddr, ConnectionFacts, Downstream, PeerAddr, Source};
 
 /// What plugins may know of the matched route.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,8 +33,6 @@ pub struct SlotId(pub usize);
 pub struct Timings {
     /// When the head had arrived.
     pub started: Instant,
-    /// Wall clock at that moment, since the Unix epoch.
-    pub started_at: Duration,
     /// Time spent with the upstream: from connecting to the last byte.
     pub upstream: Option<Duration>,
     /// Time to the upstream's head.
@@ -108,21 +106,15 @@ impl Ctx {
     /// The context of a request that just arrived.
     pub fn new(
         request: Request,
-        peer: PeerAddr,
-        local: SocketAddr,
+        connection: ConnectionFacts,
         client: ClientAddr,
         directory: Rc<dyn Directory>,
         downstream: Rc<dyn Downstream>,
         shared: Arc<Shared>,
+        started: Instant,
     ) -> Self {
-        let timings = Timings {
-            started: Instant::now(),
-            started_at: shared.clock.now(),
-            upstream: None,
-            upstream_header: None,
-            upstream_connect: None,
-            total: Duration::ZERO,
-        };
+        let timings =
+            Timings { started, upstream: None, upstream_header: None, upstream_connect: None, total: Duration::ZERO };
         let response = ResponseFacts {
             status: 0,
             upstream_status: None,
@@ -134,8 +126,8 @@ impl Ctx {
         };
         Self {
             request,
-            peer,
-            local,
+            peer: connection.peer,
+            local: connection.local,
             client,
             route: None,
             matched_uri: None,

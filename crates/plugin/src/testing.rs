@@ -14,8 +14,8 @@ use std::{
     time::Duration,
 };
 use wire::{
-    BodyError, BodyLength, BodySource, ClientAddr, Downstream, Fields, Frame, Method, PeerAddr, ResponseHead,
-    SendError, Version, downstream::Tunnel, path,
+    BodyError, BodyLength, BodySource, ClientAddr, ConnectionFacts, Downstream, Fields, Frame, Method, PeerAddr,
+    ResponseHead, SendError, Version, downstream::Tunnel, path,
 };
 
 /// The context of a request from 127.0.0.1 that nobody knows.
@@ -134,9 +134,18 @@ impl World {
             scheme: "http",
             body: RequestBody::new(client.clone()),
         };
-        let (peer, local) = (PeerAddr::new(self.client), SocketAddr::from((Ipv4Addr::LOCALHOST, 9080)));
+        let connection =
+            ConnectionFacts { peer: PeerAddr::new(self.client), local: SocketAddr::from((Ipv4Addr::LOCALHOST, 9080)) };
         let directory = Rc::new(self.known.clone());
-        Ctx::new(request, peer, local, ClientAddr(self.client), directory, client, self.shared.clone())
+        Ctx::new(
+            request,
+            connection,
+            ClientAddr(self.client),
+            directory,
+            client,
+            self.shared.clone(),
+            std::time::Instant::now(),
+        )
     }
 }
 
@@ -203,6 +212,10 @@ impl Downstream for Client {
 
     fn poll_gone(&self, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
+    }
+
+    fn poll_deadline(&self, _cx: &mut Context<'_>, deadline: std::time::Instant) -> Poll<()> {
+        if std::time::Instant::now() < deadline { Poll::Pending } else { Poll::Ready(()) }
     }
 
     fn abort(&self) {

@@ -1,10 +1,13 @@
 //! The Admin, control, status and export listeners: handlers on the engine's own connections.
 
 use bytes::Bytes;
-use engine::{ConnectionFacts, Service};
+use engine::Service;
 use plugin::{Reply, ReplyBody};
 use std::{future::poll_fn, net::IpAddr, rc::Rc};
-use wire::{BodyError, BodyLength, Downstream, Fields, Frame, Method, RequestHead, ResponseHead, Source, path, status};
+use wire::{
+    BodyError, BodyLength, ConnectionFacts, Downstream, Fields, Frame, Method, RequestHead, ResponseHead, Source, path,
+    status,
+};
 
 /// A request to one of our own APIs.
 pub(crate) struct Call {
@@ -70,9 +73,7 @@ impl<A> ApiService<A> {
     async fn send(&self, reply: Reply, downstream: &Rc<dyn Downstream>, is_head: bool) {
         let Reply { status, fields, body } = reply;
         let mut head = ResponseHead::new(status, Source::Gateway);
-        let mut date = Vec::with_capacity(29);
-        engine::http_date(&mut date);
-        head.fields.push(b"Date", &date);
+        head.fields.push(b"Date", &engine::http_date());
         for (name, value) in fields.iter() {
             head.fields.push(name, value);
         }

@@ -11,6 +11,15 @@ pub struct PeerAddr(pub SocketAddr);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientAddr(pub SocketAddr);
 
+/// The two ends of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionFacts {
+    /// The client's end.
+    pub peer: PeerAddr,
+    /// Our end.
+    pub local: SocketAddr,
+}
+
 impl PeerAddr {
     /// The address with an IPv4-mapped IPv6 address folded to IPv4, so that one client has one spelling.
     pub fn new(addr: SocketAddr) -> Self {

@@ -1,7 +1,10 @@
 //! The seam between a codec and the request path: what a request's exchange may ask of its client.
 
 use crate::{BodyError, BodyLength, Frame, ResponseHead};
-use std::task::{Context, Poll};
+use std::{
+    task::{Context, Poll},
+    time::Instant,
+};
 
 /// Why nothing more can be sent to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +50,9 @@ pub trait Downstream: BodySource {
 
     /// Ready when the client has gone away; pending otherwise.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Ready when the deadline has passed. One timer serves all waits of an exchange, so it has to be asked again after each wake-up.
+    fn poll_deadline(&self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()>;
 
     /// Ends the exchange without completing the response: the connection (or stream) is reset.
     fn abort(&self);

@@ -22,6 +22,22 @@ impl Fields {
         Self { buf: Vec::new(), entries: Vec::new() }
     }
 
+    /// Makes room for so many more lines with so many bytes of names and values, in one step.
+    pub fn reserve(&mut self, lines: usize, bytes: usize) {
+        self.entries.reserve(lines);
+        self.buf.reserve(bytes);
+    }
+
+    /// A copy with room for so many more lines and bytes.
+    pub fn clone_with_room(&self, lines: usize, bytes: usize) -> Self {
+        let mut copy = Self::new();
+        copy.entries.reserve_exact(self.entries.len() + lines);
+        copy.entries.extend_from_slice(&self.entries);
+        copy.buf.reserve_exact(self.buf.len() + bytes);
+        copy.buf.extend_from_slice(&self.buf);
+        copy
+    }
+
     /// Forgets all fields and keeps the memory.
     pub fn clear(&mut self) {
         self.buf.clear();
@@ -70,17 +86,16 @@ impl Fields {
             return self.push(name.as_bytes(), value);
         };
         let entry = self.store(name.as_bytes(), value);
-        let entries = std::mem::take(&mut self.entries);
-        self.entries = entries
-            .into_iter()
-            .enumerate()
-            .filter_map(|(i, e)| {
-                if i == at {
-                    return Some(entry);
-                }
-                (!self.is_named(&e, name.as_bytes())).then_some(e)
-            })
-            .collect();
+        let buf = &self.buf;
+        let mut i = 0;
+        self.entries.retain_mut(|e| {
+            let is_first = i == at;
+            i += 1;
+            if is_first {
+                *e = entry;
+            }
+            is_first || !slice(buf, e.name, u32::from(e.name_len)).eq_ignore_ascii_case(name.as_bytes())
+        });
     }
 
     /// Removes every line of a name; says whether there was one.

@@ -13,7 +13,7 @@ mod method;
 pub mod path;
 pub mod status;
 
-pub use addr::{ClientAddr, PeerAddr};
+pub use addr::{ClientAddr, ConnectionFacts, PeerAddr};
 pub use body::{BodyError, Frame};
 pub use downstream::{BodySource, Downstream, SendError};
 pub use fields::Fields;

@@ -6,8 +6,8 @@ use super::{
     parse,
     queue::Queue,
 };
-use crate::Limits;
-use bytes::BytesMut;
+use crate::{Limits, buffers};
+use bytes::{Buf, BytesMut};
 use std::{
     io,
     net::SocketAddr,
@@ -19,8 +19,10 @@ use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 use wire::{BodyLength, Fields, Frame, Method, ResponseHead};
 
-const HEAD_BUFFER: usize = 8 << 10;
+/// Room for at least so much of a head is made before each read.
+const HEAD_BUFFER: usize = 1 << 10;
 const BODY_BUFFER: usize = 64 << 10;
+const TUNNEL_BUFFER: usize = 16 << 10;
 /// Bytes queued for an upstream before the client has to wait.
 const QUEUE_MAX: usize = 128 << 10;
 /// Interim responses before a final one.
@@ -83,7 +85,7 @@ impl Client {
     pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
         let io = TcpStream::connect(addr).await?;
         io.set_nodelay(true)?;
-        let now = Instant::now();
+        let now = crate::now();
         Ok(Self {
             io,
             read: BytesMut::new(),
@@ -121,7 +123,7 @@ impl Client {
         self.interim = 0;
         self.scanned = 0;
         self.written = 0;
-        self.last_progress = Instant::now();
+        self.last_progress = crate::now();
         self.out = match body {
             // A request that usually has a body says that it has none (RFC 9110, section 8.6).
             BodyLength::None if matches!(method, Method::Post | Method::Put | Method::Patch) => OutFraming::Length(0),
@@ -165,7 +167,7 @@ impl Client {
         let before = self.written;
         let polled = self.queue.poll_write(&mut self.io, cx, &mut self.written);
         if before != self.written {
-            self.last_progress = Instant::now();
+            self.last_progress = crate::now();
         }
         polled.map_err(|error| {
             self.is_reusable = false;
@@ -184,13 +186,16 @@ impl Client {
                 }
                 Ok(None) => {}
             }
+            if self.read.capacity() == 0 {
+                self.read = buffers::take();
+            }
             self.read.reserve(HEAD_BUFFER);
             match ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read)) {
                 Ok(0) if !self.has_answer => return Poll::Ready(Err(UpstreamError::Closed)),
                 Ok(0) => return Poll::Ready(Err(UpstreamError::Truncated)),
                 Ok(_) => {
                     self.has_answer = true;
-                    self.last_progress = Instant::now();
+                    self.last_progress = crate::now();
                 }
                 Err(error) if !self.has_answer && error.kind() == io::ErrorKind::ConnectionReset => {
                     return Poll::Ready(Err(UpstreamError::Closed));
@@ -201,9 +206,10 @@ impl Client {
     }
 
     fn begin_answer(&mut self, end: usize, limits: &Limits) -> Result<ResponseHead, UpstreamError> {
-        let bytes = self.read.split_to(end);
+        let parsed = parse::response(self.read.get(..end).unwrap_or_default(), limits);
+        self.read.advance(end);
         self.scanned = 0;
-        let (head, version) = parse::response(&bytes, limits).map_err(|(_, reason)| self.malformed(reason))?;
+        let (head, version) = parsed.map_err(|(_, reason)| self.malformed(reason))?;
         if head.status == 101 {
             self.is_upgraded = true;
             self.is_reusable = false;
@@ -260,7 +266,7 @@ impl Client {
                     self.is_reusable = false;
                     return Poll::Ready(Err(UpstreamError::Truncated));
                 }
-                Ok(_) => self.last_progress = Instant::now(),
+                Ok(_) => self.last_progress = crate::now(),
                 Err(error) => {
                     self.is_reusable = false;
                     return Poll::Ready(Err(error.into()));
@@ -313,23 +319,20 @@ impl Client {
 
     /// Whether an idle connection is still open and silent. Bytes that nobody asked for would become the next client's answer.
     pub fn is_silent(&self) -> bool {
-        let mut probe = [std::mem::MaybeUninit::uninit(); 1];
-        match socket2::SockRef::from(&self.io).recv_with_flags(&mut probe, libc::MSG_PEEK | libc::MSG_DONTWAIT) {
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-            Ok(_) => false,
-        }
+        // Asks the operating system only if it has said that there is something to read, as of the last turn of the event loop.
+        matches!(self.io.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Gives the memory of an idle connection back.
     pub fn shrink(&mut self) {
-        self.read = BytesMut::new();
+        buffers::give(std::mem::take(&mut self.read));
         self.queue.shrink();
     }
 
     /// Reads raw bytes after an upgrade.
     pub fn poll_raw_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<BytesMut>> {
         if self.read.is_empty() {
-            self.read.reserve(HEAD_BUFFER * 2);
+            self.read.reserve(TUNNEL_BUFFER);
             ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read))?;
         }
         Poll::Ready(Ok(self.read.split()))

@@ -132,6 +132,8 @@ fn check_request_line(line: &[u8]) -> Result<(), Refused> {
 
 fn store_fields(headers: &[httparse::Header<'_>], fields: &mut Fields) -> Result<(), Refused> {
     fields.clear();
+    // Some room for what plugins and the gateway add.
+    fields.reserve(headers.len() + 6, headers.iter().map(|h| h.name.len() + h.value.len()).sum::<usize>() + 192);
     for header in headers {
         if header.name.is_empty() {
             return Err((400, "malformed-field-name"));

@@ -1,3 +1,4 @@
+use crate::buffers;
 use bytes::{Buf, Bytes, BytesMut};
 use std::{
     collections::VecDeque,
@@ -23,13 +24,16 @@ pub(crate) struct Queue {
 impl Queue {
     /// The gathering buffer, to encode into.
     pub(crate) fn tail(&mut self) -> &mut BytesMut {
+        if self.tail.capacity() == 0 {
+            self.tail = buffers::take();
+        }
         &mut self.tail
     }
 
     /// Queues content.
     pub(crate) fn push(&mut self, data: Bytes) {
         if data.len() <= COPY_MAX {
-            return self.tail.extend_from_slice(&data);
+            return self.tail().extend_from_slice(&data);
         }
         if !self.tail.is_empty() {
             let tail = self.tail.split().freeze();
@@ -48,7 +52,8 @@ impl Queue {
     /// Gives the memory of an empty queue back.
     pub(crate) fn shrink(&mut self) {
         if self.len() == 0 {
-            *self = Self::default();
+            buffers::give(std::mem::take(&mut self.tail));
+            self.whole = VecDeque::new();
         }
     }
 

@@ -4,8 +4,8 @@ use super::{
     parse::{self, Refused},
     queue::Queue,
 };
-use crate::{ConnectionFacts, Limits, Service, Timer, worker::Drain};
-use bytes::{Bytes, BytesMut};
+use crate::{Limits, Service, Timer, buffers, worker::Drain};
+use bytes::{Buf, Bytes, BytesMut};
 use std::{
     cell::RefCell,
     future::poll_fn,
@@ -18,12 +18,14 @@ use std::{
 use tokio::{io::AsyncWrite, net::TcpStream};
 use tokio_util::io::poll_read_buf;
 use wire::{
-    BodyError, BodyLength, BodySource, Downstream, Fields, Frame, RequestHead, ResponseHead, SendError, Source,
-    Version, downstream::Tunnel,
+    BodyError, BodyLength, BodySource, ConnectionFacts, Downstream, Fields, Frame, RequestHead, ResponseHead,
+    SendError, Source, Version, downstream::Tunnel,
 };
 
-/// First buffer of a head.
-const HEAD_BUFFER: usize = 4 << 10;
+/// Room for at least so much of a head is made before each read.
+const HEAD_BUFFER: usize = 1 << 10;
+/// Read buffer of a body of unknown length, and of a tunnel.
+const STREAM_BUFFER: usize = 16 << 10;
 /// Read buffer of a body.
 const BODY_BUFFER: usize = 64 << 10;
 /// Bytes queued for a client before the upstream has to wait.
@@ -101,11 +103,14 @@ pub(crate) async fn run<S: Service>(
     id: u64,
 ) {
     let server = Rc::new_cyclic(|me| Server { conn: RefCell::new(Conn::new(io, limits.clone())), me: me.clone() });
+    let mut is_registered = false;
     loop {
         let next = poll_fn(|cx| {
-            if drain.poll_begun(id, cx) {
+            // The task's waker stays the same, so it is left there once.
+            if (!is_registered || drain.has_begun()) && drain.poll_begun(id, cx) {
                 server.conn.borrow_mut().is_draining = true;
             }
+            is_registered = true;
             server.conn.borrow_mut().poll_next(cx)
         })
         .await;
@@ -128,7 +133,9 @@ pub(crate) async fn run<S: Service>(
             }
             Next::Request(head) => {
                 let downstream: Rc<dyn Downstream> = server.clone();
-                Box::pin(service.serve(head, downstream, facts)).await;
+                // Built in its box, where a value of this size would first be built on the stack and then moved.
+                let exchange = Box::write(Box::new_uninit(), service.serve(head, downstream, facts));
+                Box::into_pin(exchange).await;
                 if !finish(&server).await {
                     return;
                 }
@@ -141,9 +148,7 @@ pub(crate) async fn run<S: Service>(
 async fn refuse(server: &Rc<Server>, status: u16) {
     let mut head = ResponseHead::new(status, Source::Gateway);
     let page = wire::status::page(status).unwrap_or_default();
-    let mut date = Vec::with_capacity(29);
-    crate::http_date(&mut date);
-    head.fields.push(b"Date", &date);
+    head.fields.push(b"Date", &crate::http_date());
     head.fields.push(b"Content-Type", b"text/html; charset=utf-8");
     server.conn.borrow_mut().keep_alive = false;
     server.send_head(&head, BodyLength::Exact(page.len() as u64));
@@ -172,7 +177,7 @@ async fn finish(server: &Rc<Server>) -> bool {
     };
     if keep_alive && !wants_continue && discard(server).await {
         let mut conn = server.conn.borrow_mut();
-        conn.head_since = Instant::now();
+        conn.head_since = crate::now();
         conn.queue.shrink();
         return true;
     }
@@ -198,7 +203,7 @@ async fn discard(server: &Rc<Server>) -> bool {
 
 /// Ends our direction and waits shortly for the client's end, so that the kernel does not cut off what it has not read yet.
 async fn linger(server: &Rc<Server>) {
-    let until = Instant::now() + LINGER;
+    let until = crate::now() + LINGER;
     let mut left = 256 << 10;
     poll_fn(|cx| {
         let conn = &mut *server.conn.borrow_mut();
@@ -218,7 +223,7 @@ async fn linger(server: &Rc<Server>) {
 
 impl Conn {
     fn new(io: TcpStream, limits: Rc<Limits>) -> Self {
-        let now = Instant::now();
+        let now = crate::now();
         Self {
             io,
             read: BytesMut::new(),
@@ -254,7 +259,7 @@ impl Conn {
         loop {
             // One empty line before a request line is tolerated (RFC 9112, section 2.2).
             if self.scanned == 0 && self.read.starts_with(b"\r\n") && self.read.len() > 2 {
-                let _ = self.read.split_to(2);
+                self.read.advance(2);
             }
             if !self.read.is_empty() {
                 if self.requests == 0 && self.limits.h2.enabled && is_preface(&self.read) {
@@ -275,7 +280,7 @@ impl Conn {
             } else {
                 // What waits idle holds no buffer.
                 self.scanned = 0;
-                self.read = BytesMut::new();
+                buffers::give(std::mem::take(&mut self.read));
                 if self.is_draining {
                     return Poll::Ready(Next::Close);
                 }
@@ -284,7 +289,7 @@ impl Conn {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Next::Close),
                 Poll::Ready(Ok(n)) => {
                     if self.read.len() == n {
-                        self.head_since = Instant::now();
+                        self.head_since = crate::now();
                     }
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Next::Close),
@@ -304,6 +309,9 @@ impl Conn {
 
     fn poll_head_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         ready!(self.io.poll_read_ready(cx))?;
+        if self.read.capacity() == 0 {
+            self.read = buffers::take();
+        }
         self.read.reserve(HEAD_BUFFER);
         poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read)
     }
@@ -319,7 +327,9 @@ impl Conn {
 
     /// Begins an exchange with the head that ends at `end`.
     fn begin(&mut self, end: usize) -> Next {
-        let bytes = self.read.split_to(end);
+        let mut head = RequestHead::default();
+        let parsed = parse::request(self.read.get(..end).unwrap_or_default(), &self.limits, &mut head);
+        self.read.advance(end);
         self.scanned = 0;
         self.requests += 1;
         self.written = 0;
@@ -328,8 +338,7 @@ impl Conn {
         self.has_sent_head = false;
         self.out = OutFraming::None;
         self.is_head = false;
-        let mut head = RequestHead::default();
-        if let Err(refused) = parse::request(&bytes, &self.limits, &mut head) {
+        if let Err(refused) = parsed {
             return Next::Refuse(refused);
         }
         let framing = match Framing::of_request(&head.fields, head.version) {
@@ -352,7 +361,7 @@ impl Conn {
         {
             return Next::Refuse((413, "body-too-large"));
         }
-        let now = Instant::now();
+        let now = crate::now();
         self.body = match framing {
             Framing::None | Framing::Length(0) => Body::Done,
             Framing::Length(n) => Body::Length(n),
@@ -390,11 +399,11 @@ impl Conn {
             }
             self.read.reserve(match &self.body {
                 Body::Length(left) => usize::try_from(*left).unwrap_or(BODY_BUFFER).clamp(512, BODY_BUFFER),
-                _ => HEAD_BUFFER * 4,
+                _ => STREAM_BUFFER,
             });
             let error = match poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read) {
                 Poll::Ready(Ok(n)) if n > 0 => {
-                    self.last_read = Instant::now();
+                    self.last_read = crate::now();
                     continue;
                 }
                 Poll::Ready(_) => {
@@ -467,7 +476,7 @@ impl Conn {
         let before = self.written;
         let polled = self.queue.poll_write(&mut self.io, cx, &mut self.written);
         if self.written != before {
-            self.last_write = Instant::now();
+            self.last_write = crate::now();
         }
         match polled {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
@@ -603,6 +612,9 @@ impl Downstream for Server {
         }
         loop {
             ready!(conn.io.poll_read_ready(cx)).ok();
+            if conn.read.capacity() == 0 {
+                conn.read = buffers::take();
+            }
             conn.read.reserve(HEAD_BUFFER);
             match poll_read_buf(Pin::new(&mut conn.io), cx, &mut conn.read) {
                 Poll::Pending => return Poll::Pending,
@@ -617,6 +629,10 @@ impl Downstream for Server {
                 }
             }
         }
+    }
+
+    fn poll_deadline(&self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        self.conn.borrow_mut().timer.poll(cx, deadline)
     }
 
     fn abort(&self) {
@@ -654,7 +670,7 @@ impl Tunnel for RawConnection {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let conn = &mut *self.0.conn.borrow_mut();
         if conn.read.is_empty() {
-            conn.read.reserve(HEAD_BUFFER * 4);
+            conn.read.reserve(STREAM_BUFFER);
             if ready!(poll_read_buf(Pin::new(&mut conn.io), cx, &mut conn.read))? == 0 {
                 return Poll::Ready(Ok(0));
             }

@@ -3,7 +3,7 @@
 mod guard;
 mod stream;
 
-use crate::{ConnectionFacts, Limits, Service, Timer, worker::Drain};
+use crate::{Limits, Service, Timer, worker::Drain};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, Stream};
 use guard::Guarded;
@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::net::TcpStream;
-use wire::Downstream;
+use wire::{ConnectionFacts, Downstream};
 
 /// How long a connection may take to end after it was told to.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ pub(crate) async fn run<S: Service>(
         .max_local_error_reset_streams(Some(bounds.pending_resets))
         .handshake::<_, Bytes>(guarded);
     let mut timer = Timer::default();
-    let begun = Instant::now();
+    let begun = crate::now();
     let mut handshake = std::pin::pin!(handshake);
     let shaken = std::future::poll_fn(|cx| match handshake.as_mut().poll(cx) {
         Poll::Ready(shaken) => Poll::Ready(shaken.ok()),
@@ -55,24 +55,24 @@ pub(crate) async fn run<S: Service>(
     };
     let mut exchanges = FuturesUnordered::new();
     let mut requests = 0u64;
-    let mut idle_since = Instant::now();
+    let mut idle_since = crate::now();
     let mut ending: Option<Instant> = None;
     std::future::poll_fn(|cx| {
         if ending.is_none() && drain.poll_begun(id, cx) {
             connection.graceful_shutdown();
-            ending = Some(Instant::now() + SHUTDOWN.max(limits.body_timeout));
+            ending = Some(crate::now() + SHUTDOWN.max(limits.body_timeout));
         }
         loop {
             // Answers are queued before the connection is polled, so that they leave in the same turn.
             while let Poll::Ready(Some(())) = Pin::new(&mut exchanges).poll_next(cx) {
-                idle_since = Instant::now();
+                idle_since = crate::now();
             }
             match connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     requests += 1;
                     if requests >= limits.requests_per_connection && ending.is_none() {
                         connection.graceful_shutdown();
-                        ending = Some(Instant::now() + SHUTDOWN.max(limits.body_timeout));
+                        ending = Some(crate::now() + SHUTDOWN.max(limits.body_timeout));
                     }
                     let (service, limits) = (service.clone(), limits.clone());
                     exchanges.push(async move {
@@ -96,7 +96,7 @@ pub(crate) async fn run<S: Service>(
                 Poll::Pending => break,
             }
         }
-        let now = Instant::now();
+        let now = crate::now();
         let is_idle = exchanges.is_empty();
         let deadline = match ending {
             Some(at) => at,

@@ -87,7 +87,7 @@ pub(super) fn receive(
         refuse(&mut respond, 413);
         return Err((413, "body-too-large"));
     }
-    let now = Instant::now();
+    let now = crate::now();
     let state = State {
         is_read: recv.is_end_stream(),
         recv,
@@ -246,7 +246,7 @@ impl State {
         }
         let error = match self.recv.poll_data(cx) {
             Poll::Ready(Some(Ok(data))) => {
-                self.last_read = Instant::now();
+                self.last_read = crate::now();
                 self.to_release = data.len();
                 self.body_bytes += data.len() as u64;
                 match self.body_max {
@@ -318,7 +318,7 @@ impl State {
             }
             self.queued -= n;
             self.sent_body += n as u64;
-            self.last_write = Instant::now();
+            self.last_write = crate::now();
             let is_last = self.queue.is_empty() && self.end.as_ref().is_some_and(HeaderMap::is_empty);
             if stream.send_data(piece, is_last).is_err() {
                 self.is_gone = true;
@@ -403,7 +403,7 @@ impl Downstream for H2Stream {
         let message = response(head, length, keeps_length, &mut size);
         state.sent_head = size;
         state.left = length.filter(|_| !has_none);
-        state.last_write = Instant::now();
+        state.last_write = crate::now();
         match respond.send_response(message, has_none) {
             Ok(stream) if !has_none => state.send = Send::Body(stream),
             Ok(_) => {
@@ -482,6 +482,10 @@ impl Downstream for H2Stream {
         ready!(reset).ok();
         state.is_gone = true;
         Poll::Ready(())
+    }
+
+    fn poll_deadline(&self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        self.state.borrow_mut().timer.poll(cx, deadline)
     }
 
     fn abort(&self) {

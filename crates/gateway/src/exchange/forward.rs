@@ -20,7 +20,7 @@ use wire::{BodyError, BodyLength, Frame, ResponseHead, Source};
 
 /// A connection for one attempt.
 struct Connected {
-    client: Client,
+    client: Box<Client>,
     is_pooled: bool,
 }
 
@@ -39,12 +39,12 @@ impl<'a> Exchange<'a> {
         let timeouts = route.timeouts.unwrap_or(upstream.timeouts);
         let timeouts = Timeouts { connect: timeouts.connect, send: timeouts.send, read: timeouts.read };
         let pool_limits = upstream.pool.unwrap_or(self.edge.options.pool);
-        let started = Instant::now();
+        let started = engine::now();
         let mut picks = upstream.picks();
         let mut retries_left = upstream.retries;
         let mut failure: Option<AttemptError> = None;
         loop {
-            if upstream.retry_timeout.is_some_and(|limit| failure.is_some() && started.elapsed() >= limit) {
+            if upstream.retry_timeout.is_some_and(|limit| failure.is_some() && (engine::now() - started) >= limit) {
                 tracing::warn!("the time for retries is over");
                 return self.fail(502).await;
             }
@@ -139,11 +139,11 @@ impl<'a> Exchange<'a> {
             self.cx.timings.upstream_connect = Some(std::time::Duration::ZERO);
             return Ok(Connected { client, is_pooled: true });
         }
-        let begun = Instant::now();
+        let begun = engine::now();
         match within(timeouts.connect, Client::connect(addr)).await {
             Some(Ok(client)) => {
-                self.cx.timings.upstream_connect = Some(begun.elapsed());
-                Ok(Connected { client, is_pooled: false })
+                self.cx.timings.upstream_connect = Some(engine::now() - begun);
+                Ok(Connected { client: Box::new(client), is_pooled: false })
             }
             Some(Err(error)) => Err(Failed::retry(AttemptError::Upstream(UpstreamError::Io(error)))),
             None => Err(Failed::retry(AttemptError::TimedOut("accept the connection"))),
@@ -153,7 +153,7 @@ impl<'a> Exchange<'a> {
     /// Sends the request and waits for the final head.
     async fn send(
         &mut self,
-        mut client: Client,
+        mut client: Box<Client>,
         head: &UpstreamHead,
         timeouts: Timeouts,
         route: &CompiledRoute,
@@ -183,7 +183,7 @@ impl<'a> Exchange<'a> {
         pool_limits: &PoolLimits,
         started: Instant,
     ) {
-        self.cx.timings.upstream_header = Some(started.elapsed());
+        self.cx.timings.upstream_header = Some(engine::now() - started);
         self.cx.response.upstream_status = Some(head.status);
         let protocol = (head.status == 101).then(|| head.fields.get("upgrade").map(<[u8]>::to_vec)).flatten();
         request::remove_hop_by_hop(&mut head.fields);
@@ -196,7 +196,7 @@ impl<'a> Exchange<'a> {
             if let Some(raw) = self.downstream.tunnel() {
                 tunnel::run(relay.client, raw, self.edge.options.tunnel_idle).await;
             }
-            self.cx.timings.upstream = Some(started.elapsed());
+            self.cx.timings.upstream = Some(engine::now() - started);
             return;
         }
         let has_filter = run::has_body_filter(self.held.0.global(), &self.chain);
@@ -211,11 +211,11 @@ impl<'a> Exchange<'a> {
         self.downstream.send_head(&head, length);
         match self.relay_body(&mut relay, has_filter).await {
             Ok(()) => {
-                self.cx.timings.upstream = Some(started.elapsed());
+                self.cx.timings.upstream = Some(engine::now() - started);
                 self.edge.pool.put(PoolTarget { addr }, relay.client, pool_limits);
             }
             Err(error) => {
-                self.cx.timings.upstream = Some(started.elapsed());
+                self.cx.timings.upstream = Some(engine::now() - started);
                 if !matches!(error, AttemptError::ClientGone) {
                     tracing::warn!(%error, node = %addr, "the upstream's answer broke off");
                 }

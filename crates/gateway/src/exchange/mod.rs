@@ -16,7 +16,7 @@ use crate::{
     upstream::dns::Resolver,
 };
 use access_log::AccessLog;
-use engine::{ConnectionFacts, Limits, Pool, PoolLimits, Service};
+use engine::{Limits, Pool, PoolLimits, Service};
 use ipnet::IpNet;
 use plugin::{Consumer, CredentialIndex, Ctx, Directory, PublicApi, Reply, RouteFacts, Shared};
 use request::{BadTarget, Received};
@@ -27,7 +27,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use wire::{BodyLength, Downstream, Frame, Method, RequestHead, ResponseHead};
+use wire::{BodyLength, ConnectionFacts, Downstream, Frame, Method, RequestHead, ResponseHead};
 
 /// Settings of the request path, the same for all workers.
 #[derive(Debug, Clone)]
@@ -135,15 +135,8 @@ impl Edge {
         let (Received { request, upgrade, takes_trailers }, bad_target) = request::receive(head, &downstream, options);
         let client = request::client_addr(connection.peer, &request.fields, options);
         let directory: Rc<dyn Directory> = held.clone();
-        let cx = Ctx::new(
-            request,
-            connection.peer,
-            connection.local,
-            client,
-            directory,
-            downstream.clone(),
-            self.shared.clone(),
-        );
+        let cx =
+            Ctx::new(request, connection, client, directory, downstream.clone(), self.shared.clone(), engine::now());
         let snapshot = &held.0;
         let mut exchange = Exchange {
             edge: self,
@@ -200,8 +193,13 @@ impl Edge {
 }
 
 impl Service for Edge {
-    async fn serve(&self, head: RequestHead, downstream: Rc<dyn Downstream>, connection: ConnectionFacts) {
-        self.run(head, downstream, connection).await;
+    fn serve(
+        &self,
+        head: RequestHead,
+        downstream: Rc<dyn Downstream>,
+        connection: ConnectionFacts,
+    ) -> impl Future<Output = ()> {
+        self.run(head, downstream, connection)
     }
 
     fn refused(&self, connection: ConnectionFacts, status: u16, reason: &'static str) {

@@ -8,7 +8,7 @@ use plugin::RequestBody;
 use std::{
     rc::Rc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use wire::{BodyError, Downstream, Frame, ResponseHead};
 
@@ -42,11 +42,10 @@ pub(crate) enum AttemptError {
 
 /// One attempt's two directions.
 pub(crate) struct Relay<'a> {
-    pub(crate) client: Client,
+    pub(crate) client: Box<Client>,
     pub(crate) downstream: &'a Rc<dyn Downstream>,
     pub(crate) limits: &'a Limits,
     pub(crate) timeouts: Timeouts,
-    timer: Timer,
     upload: Upload,
 }
 
@@ -65,12 +64,12 @@ enum Upload {
 impl<'a> Relay<'a> {
     /// With a request whose head was queued on `client`.
     pub(crate) fn new(
-        client: Client,
+        client: Box<Client>,
         downstream: &'a Rc<dyn Downstream>,
         limits: &'a Limits,
         timeouts: Timeouts,
     ) -> Self {
-        Self { client, downstream, limits, timeouts, timer: Timer::default(), upload: Upload::Running }
+        Self { client, downstream, limits, timeouts, upload: Upload::Running }
     }
 
     /// Sends the request and waits for the final head; interim ones are passed on.
@@ -157,7 +156,7 @@ impl<'a> Relay<'a> {
             Upload::Running => (self.timeouts.send, "take the request"),
             Upload::Done | Upload::Stopped => (self.timeouts.read, "answer"),
         };
-        match self.timer.poll(cx, self.client.last_progress + wait) {
+        match self.downstream.poll_deadline(cx, self.client.last_progress + wait) {
             Poll::Ready(()) => Poll::Ready(Err(AttemptError::TimedOut(what))),
             Poll::Pending => Poll::Pending,
         }
@@ -167,7 +166,7 @@ impl<'a> Relay<'a> {
 /// Waits for a future no longer than `limit`.
 pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     let mut future = std::pin::pin!(future);
-    let deadline = Instant::now() + limit;
+    let deadline = engine::now() + limit;
     let mut timer = Timer::default();
     std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(value) => Poll::Ready(Some(value)),

@@ -27,9 +27,7 @@ pub(super) fn of_reply(reply: Reply, source: Source, options: &Options) -> (Resp
 /// `Date`, `Server` and the upstream's status.
 pub(super) fn common_fields(head: &mut ResponseHead, cx: &Ctx, options: &Options) {
     if !head.fields.contains("date") {
-        let mut date = Vec::with_capacity(29);
-        engine::http_date(&mut date);
-        head.fields.push(b"Date", &date);
+        head.fields.push(b"Date", &engine::http_date());
     }
     head.fields.set("Server", options.server.as_bytes());
     if let Some(upstream_status) = cx.response.upstream_status
