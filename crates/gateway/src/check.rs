@@ -140,7 +140,7 @@ fn check_plugins(
 fn check_references(view: &DocumentsView, plugins: &PluginSet, key: &Key, value: &Value) -> Result<(), String> {
     let refers = |field: &str, kind: Kind, what: &str| -> Result<(), String> {
         let Some(id) = value.get(field).and_then(id_text) else { return Ok(()) };
-        let exists = Key::new(kind, id.clone()).is_ok_and(|target| view.get(&target).is_some());
+        let exists = Key::new(kind, id.clone()).is_ok_and(|target| view.contains(&target));
         if exists {
             return Ok(());
         }
@@ -159,7 +159,7 @@ fn check_references(view: &DocumentsView, plugins: &PluginSet, key: &Key, value:
         }
         Kind::Credential => {
             let consumer = key.parent().and_then(|name| Key::new(Kind::Consumer, name).ok());
-            if consumer.is_none_or(|consumer| view.get(&consumer).is_none()) {
+            if consumer.is_none_or(|consumer| !view.contains(&consumer)) {
                 return Err("consumer not found".to_owned());
             }
             check_unique_credentials(view, plugins, key, value)
@@ -224,16 +224,13 @@ pub fn check_delete(view: &DocumentsView, key: &Key) -> Result<(), String> {
         _ => return Ok(()),
     };
     for (kind, name) in kinds {
-        for user in view.list(*kind, None) {
-            if user.value.get(field).and_then(id_text).as_deref() == Some(id) {
-                let user = user.key.id();
-                return Err(format!("can not delete this {what}, {name} [{user}] is still using it now"));
-            }
+        if let Some(user) = view.first_that_refers(*kind, field, id) {
+            return Err(format!("can not delete this {what}, {name} [{}] is still using it now", user.id()));
         }
     }
     Ok(())
 }
 
-fn id_text(value: &Value) -> Option<String> {
+pub(crate) fn id_text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned).or_else(|| value.as_i64().map(|id| id.to_string()))
 }

@@ -9,10 +9,10 @@ pub use documents::DocumentsView;
 
 use crate::{
     plugins::PluginSet,
-    snapshot::{Compiler, Problem, Snapshot},
+    snapshot::{Compiler, Problem, Snapshot, Written},
 };
 use arc_swap::ArcSwap;
-use model::documents::{Document, Key, Kind};
+use model::documents::{Key, Kind};
 use plugin::Shared;
 use serde_json::Value;
 use std::sync::{
@@ -100,9 +100,9 @@ impl Flow {
         entries
             .sort_by(|(a, one), (b, other)| (rank(a.kind()), one.created, a).cmp(&(rank(b.kind()), other.created, b)));
         for (key, entry) in entries {
-            let document = Document { key, value: entry.value, created: entry.created.0, modified: entry.modified.0 };
-            compiler.change(&document.key, None, Some(&document.value), entry.problem.as_deref());
-            view.put(&plugins, Arc::new(document));
+            let written = Written::new(&entry.value);
+            compiler.change(&key, None, Some(&written), entry.problem.as_deref());
+            view.put(&plugins, key, &written, entry.modified.0, Some(entry.created.0));
         }
         let published = Arc::new(Published {
             documents: ArcSwap::from_pointee(view.clone()),

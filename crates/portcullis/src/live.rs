@@ -20,11 +20,11 @@ impl Live {
     }
 
     fn one(&self, key: &Key) -> Option<Document> {
-        self.0.documents().get(key).map(|document| (**document).clone())
+        self.0.documents().get(key)
     }
 
     fn all(&self, kind: Kind, parent: Option<&str>) -> Vec<Document> {
-        self.0.documents().list(kind, parent).into_iter().map(|document| (*document).clone()).collect()
+        self.0.documents().list(kind, parent)
     }
 }
 

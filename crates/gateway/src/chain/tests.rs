@@ -104,7 +104,7 @@ fn snapshot(documents: &[(&str, Value)]) -> Snapshot {
         if !path.starts_with("/consumers/") {
             value["id"] = json!(path.rsplit('/').next());
         }
-        compiler.change(&Key::parse(path).unwrap(), None, Some(&value), None);
+        compiler.change(&Key::parse(path).unwrap(), None, Some(&crate::snapshot::Written::new(&value)), None);
     }
     let snapshot = compiler.snapshot(1);
     assert_eq!(snapshot.problems(), []);

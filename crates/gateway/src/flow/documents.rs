@@ -1,71 +1,121 @@
-use crate::{check, plugins::PluginSet, shards::Shards};
+use crate::{check, plugins::PluginSet, shards::Shards, snapshot::Written};
 use model::documents::{Document, Key, Kind};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// The documents in force, as written.
 #[derive(Clone, Default)]
 #[allow(missing_debug_implementations)] // documents hold secrets
 pub struct DocumentsView {
-    by_key: Shards<Arc<Document>>,
-    /// Keys by their collection, so that a list does not walk through everything.
-    collections: Shards<Shards<Arc<Document>>>,
+    /// By collection and path.
+    collections: Shards<Shards<Arc<Kept>>>,
     /// Owners of credentials, by plugin and index key.
     credentials: Shards<Arc<str>>,
 }
 
+/// A document between its uses: its text takes a fifth of what its values would.
+pub(super) struct Kept {
+    key: Key,
+    text: Arc<str>,
+    created: u64,
+    modified: u64,
+}
+
+impl Kept {
+    fn document(&self) -> Document {
+        // It was written from a value.
+        let value = serde_json::from_str(&self.text).unwrap_or_default();
+        Document { key: self.key.clone(), value, created: self.created, modified: self.modified }
+    }
+}
+
 impl DocumentsView {
     /// One document.
-    pub fn get(&self, key: &Key) -> Option<&Arc<Document>> {
-        self.by_key.get(key.path().as_bytes())
+    pub fn get(&self, key: &Key) -> Option<Document> {
+        self.kept(key).map(|kept| kept.document())
+    }
+
+    /// Whether there is such a document.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.kept(key).is_some()
     }
 
     /// The documents of a kind in the order of their creation; of credentials, those of a consumer.
-    pub fn list(&self, kind: Kind, parent: Option<&str>) -> Vec<Arc<Document>> {
-        let Some(collection) = self.collections.get(kind.collection().as_bytes()) else { return Vec::new() };
-        let mut documents: Vec<_> = collection
-            .iter()
-            .map(|(_, document)| document.clone())
-            .filter(|document| document.key.kind() == kind && (parent.is_none() || document.key.parent() == parent))
-            .collect();
-        documents.sort_by(|a, b| a.created.cmp(&b.created).then_with(|| a.key.cmp(&b.key)));
-        documents
+    pub fn list(&self, kind: Kind, parent: Option<&str>) -> Vec<Document> {
+        let mut kept: Vec<_> = self.all(kind).filter(|kept| parent.is_none() || kept.key.parent() == parent).collect();
+        kept.sort_by(|a, b| a.created.cmp(&b.created).then_with(|| a.key.cmp(&b.key)));
+        kept.into_iter().map(|kept| kept.document()).collect()
     }
 
-    /// Stores a document; gives the one that it replaces.
-    pub(super) fn put(&mut self, plugins: &PluginSet, document: Arc<Document>) -> Option<Arc<Document>> {
-        let path = document.key.path();
-        let old = self.by_key.get(path.as_bytes()).cloned();
+    /// The first document of a kind that names `id` in a field.
+    pub(crate) fn first_that_refers(&self, kind: Kind, field: &str, id: &str) -> Option<Key> {
+        let refers = |kept: &Kept| {
+            // Ids are written without escapes, so a document that does not hold the text does not hold the id.
+            let is_candidate = memchr::memmem::find(kept.text.as_bytes(), id.as_bytes()).is_some();
+            is_candidate && kept.document().value.get(field).and_then(check::id_text).as_deref() == Some(id)
+        };
+        self.all(kind)
+            .filter(|kept| refers(kept))
+            .min_by(|a, b| a.created.cmp(&b.created).then_with(|| a.key.cmp(&b.key)))
+            .map(|kept| kept.key.clone())
+    }
+
+    /// Stores a document; gives the text of the one that it replaces.
+    pub(super) fn put(
+        &mut self,
+        plugins: &PluginSet,
+        key: Key,
+        written: &Written<'_>,
+        revision: u64,
+        created: Option<u64>,
+    ) -> Option<Arc<str>> {
+        let path = key.path();
+        let old = self.kept(&key).cloned();
         if let Some(old) = &old {
             self.forget_credentials(plugins, old);
         }
-        if matches!(document.key.kind(), Kind::Consumer | Kind::Credential) {
+        if matches!(key.kind(), Kind::Consumer | Kind::Credential) {
             let owner: Arc<str> = path.as_str().into();
-            for (name, key) in check::credential_keys(plugins, &document.value) {
-                self.credentials.insert(&credential_place(&name, &key), owner.clone());
+            for (name, index) in check::credential_keys(plugins, written.value) {
+                self.credentials.insert(&credential_place(&name, &index), owner.clone());
             }
         }
-        let collection = document.key.kind().collection();
-        if let Some(collection) = self.collections.entry(collection.as_bytes(), Shards::default) {
-            collection.insert(path.as_bytes(), document.clone());
+        let created = created.or_else(|| Some(old.as_ref()?.created)).unwrap_or(revision);
+        if let Some(collection) = self.collections.entry(key.kind().collection().as_bytes(), Shards::default) {
+            let kept = Kept { key, text: written.text.clone(), created, modified: revision };
+            collection.insert(path.as_bytes(), Arc::new(kept));
         }
-        self.by_key.insert(path.as_bytes(), document);
-        old
+        old.map(|old| old.text.clone())
     }
 
-    /// Removes a document and gives it back.
-    pub(super) fn remove(&mut self, plugins: &PluginSet, key: &Key) -> Option<Arc<Document>> {
-        let path = key.path();
-        let old = self.by_key.remove(path.as_bytes())?;
+    /// Removes a document and gives its text back.
+    pub(super) fn remove(&mut self, plugins: &PluginSet, key: &Key) -> Option<Arc<str>> {
+        let old = self.kept(key)?.clone();
         self.forget_credentials(plugins, &old);
         if let Some(collection) = self.collections.entry(key.kind().collection().as_bytes(), Shards::default) {
-            collection.remove(path.as_bytes());
+            collection.remove(key.path().as_bytes());
         }
-        Some(old)
+        Some(old.text.clone())
     }
 
-    fn forget_credentials(&mut self, plugins: &PluginSet, old: &Document) {
+    /// The text of a document.
+    pub(super) fn text(&self, key: &Key) -> Option<Arc<str>> {
+        self.kept(key).map(|kept| kept.text.clone())
+    }
+
+    fn kept(&self, key: &Key) -> Option<&Arc<Kept>> {
+        self.collections.get(key.kind().collection().as_bytes())?.get(key.path().as_bytes())
+    }
+
+    fn all(&self, kind: Kind) -> impl Iterator<Item = &Arc<Kept>> {
+        let collection = self.collections.get(kind.collection().as_bytes());
+        collection.into_iter().flat_map(Shards::iter).map(|(_, kept)| kept)
+    }
+
+    fn forget_credentials(&mut self, plugins: &PluginSet, old: &Kept) {
         if matches!(old.key.kind(), Kind::Consumer | Kind::Credential) {
-            for (name, key) in check::credential_keys(plugins, &old.value) {
+            let value: Value = old.document().value;
+            for (name, key) in check::credential_keys(plugins, &value) {
                 self.credentials.remove(&credential_place(&name, &key));
             }
         }

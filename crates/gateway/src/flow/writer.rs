@@ -2,10 +2,10 @@ use super::{DocumentsView, FlowError, Published, Write};
 use crate::{
     check,
     plugins::PluginSet,
-    snapshot::{Compiler, Snapshot},
+    snapshot::{Compiler, Snapshot, Written},
 };
 use futures_util::future::join_all;
-use model::documents::{Document, Key};
+use model::documents::Key;
 use plugin::Shared;
 use std::{
     borrow::Cow,
@@ -130,8 +130,7 @@ impl Writer {
                 let view = after.get_or_insert_with(|| before.clone());
                 match write {
                     Write::Put { key, value, .. } => {
-                        let document = Document { key: key.clone(), value: value.clone(), created: 0, modified: 0 };
-                        view.put(&self.plugins, Arc::new(document));
+                        view.put(&self.plugins, key.clone(), &Written::new(value), 0, None);
                     }
                     Write::Delete { key, .. } => {
                         view.remove(&self.plugins, key);
@@ -145,15 +144,13 @@ impl Writer {
     fn follow(&mut self, write: Write, revision: u64) {
         match write {
             Write::Put { key, value, .. } => {
-                let old = self.view.get(&key).cloned();
-                let created = old.as_ref().map_or(revision, |old| old.created);
-                let document = Document { key, value, created, modified: revision };
-                self.compiler.change(&document.key, old.as_ref().map(|d| &d.value), Some(&document.value), None);
-                self.view.put(&self.plugins, Arc::new(document));
+                let written = Written::new(&value);
+                self.compiler.change(&key, self.view.text(&key).as_deref(), Some(&written), None);
+                self.view.put(&self.plugins, key, &written, revision, None);
             }
             Write::Delete { key, .. } => {
                 if let Some(old) = self.view.remove(&self.plugins, &key) {
-                    self.compiler.change(&key, Some(&old.value), None, None);
+                    self.compiler.change(&key, Some(&old), None, None);
                 }
             }
         }

@@ -4,7 +4,7 @@ mod consumers;
 mod routes;
 mod services;
 
-use super::{CompiledRoute, Problem, Snapshot};
+use super::{CompiledRoute, Problem, Snapshot, Written};
 use crate::{
     chain::{Chain, Slot},
     plugins::{Checked, PluginSet, Purpose},
@@ -86,18 +86,18 @@ impl Compiler {
     }
 
     /// Follows the change of one document. `problem` is why the store says that it must not be used.
-    pub(crate) fn change(&mut self, key: &Key, old: Option<&Value>, new: Option<&Value>, problem: Option<&str>) {
+    pub(crate) fn change(&mut self, key: &Key, old: Option<&str>, new: Option<&Written<'_>>, problem: Option<&str>) {
         let path = key.path();
         if let Some(old) = old {
             self.snapshot.digest.subtract(&path, old);
         }
         if let Some(new) = new {
-            self.snapshot.digest.add(&path, new);
+            self.snapshot.digest.add(&path, &new.text);
         }
         self.problems.remove(&path);
         let outcome = match (new, problem) {
-            (Some(value), Some(problem)) => {
-                self.quarantine(key, value, problem);
+            (Some(written), Some(problem)) => {
+                self.quarantine(key, written, problem);
                 Err(Wrong::from(problem.to_owned()))
             }
             _ => self.follow(key, new),
@@ -128,9 +128,10 @@ impl Compiler {
         self.slots.get(owner).into_iter().flatten().any(|(_, _, slot)| slot.id == id)
     }
 
-    fn follow(&mut self, key: &Key, new: Option<&Value>) -> Result<(), Wrong> {
+    fn follow(&mut self, key: &Key, written: Option<&Written<'_>>) -> Result<(), Wrong> {
+        let new = written.map(|written| written.value);
         match key.kind() {
-            Kind::Route => self.route(key.id(), new),
+            Kind::Route => self.route(key.id(), written),
             Kind::Service => self.service(key.id(), new),
             Kind::PluginConfig => self.plugin_config(key.id(), new),
             Kind::Upstream => self.upstream(key.id(), new),
@@ -145,8 +146,8 @@ impl Compiler {
     }
 
     /// Closes what a document protects when the store itself says that it cannot be used.
-    fn quarantine(&mut self, key: &Key, value: &Value, problem: &str) {
-        let id = key.id();
+    fn quarantine(&mut self, key: &Key, written: &Written<'_>, problem: &str) {
+        let (id, value) = (key.id(), written.value);
         match key.kind() {
             Kind::Consumer | Kind::Credential => {
                 let _ = self.follow(key, None);
@@ -166,8 +167,7 @@ impl Compiler {
             Kind::Upstream => self.snapshot.upstreams.insert(id.as_bytes(), None),
             Kind::Route => {
                 // Remembered as it is now, so that a change of its service does not bring an older version back.
-                let arrival = self.remember(id, value);
-                self.refer(id, value);
+                let arrival = self.remember(id, written);
                 self.close(id, value, arrival, problem);
             }
             _ => {}

@@ -6,17 +6,17 @@ use std::fmt;
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    pub(super) fn add(&mut self, key: &str, value: &serde_json::Value) {
+    pub(super) fn add(&mut self, key: &str, text: &str) {
         let mut carry = 0u16;
-        for (sum, byte) in self.0.iter_mut().rev().zip(term(key, value).iter().rev()) {
+        for (sum, byte) in self.0.iter_mut().rev().zip(term(key, text).iter().rev()) {
             let total = u16::from(*sum) + u16::from(*byte) + carry;
             (*sum, carry) = (total as u8, total >> 8);
         }
     }
 
-    pub(super) fn subtract(&mut self, key: &str, value: &serde_json::Value) {
+    pub(super) fn subtract(&mut self, key: &str, text: &str) {
         let mut borrow = 0i16;
-        for (sum, byte) in self.0.iter_mut().rev().zip(term(key, value).iter().rev()) {
+        for (sum, byte) in self.0.iter_mut().rev().zip(term(key, text).iter().rev()) {
             let total = i16::from(*sum) - i16::from(*byte) - borrow;
             (*sum, borrow) = (total as u8, i16::from(total < 0));
         }
@@ -29,8 +29,8 @@ impl fmt::Display for Digest {
     }
 }
 
-fn term(key: &str, value: &serde_json::Value) -> [u8; 32] {
-    let text = format!("{key}\n{value}");
+fn term(key: &str, text: &str) -> [u8; 32] {
+    let text = format!("{key}\n{text}");
     let hash = digest(&SHA256, text.as_bytes());
     <[u8; 32]>::try_from(hash.as_ref()).unwrap_or_default()
 }
@@ -44,13 +44,13 @@ mod tests {
     fn order_does_not_matter_and_a_removal_undoes_an_addition() {
         let (mut a, mut b) = (Digest::default(), Digest::default());
         for i in 0..50 {
-            a.add(&format!("/routes/{i}"), &json!({ "i": i }));
-            b.add(&format!("/routes/{}", 49 - i), &json!({ "i": 49 - i }));
+            a.add(&format!("/routes/{i}"), &json!({ "i": i }).to_string());
+            b.add(&format!("/routes/{}", 49 - i), &json!({ "i": 49 - i }).to_string());
         }
         assert_eq!(a, b);
-        b.add("/x/1", &json!(1));
+        b.add("/x/1", "1");
         assert_ne!(a, b);
-        b.subtract("/x/1", &json!(1));
+        b.subtract("/x/1", "1");
         assert_eq!(a, b);
     }
 }

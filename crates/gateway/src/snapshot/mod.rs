@@ -16,8 +16,22 @@ use crate::{
     upstream::{CompiledUpstream, Timeouts},
 };
 use plugin::{Consumer, CredentialIndex, Directory, PublicApi, RouteFacts};
+use serde_json::Value;
 use std::{any::Any, hash::BuildHasher, sync::Arc};
 use wire::Method;
+
+/// A document as written: its value, and the text that stands for it between its uses.
+#[derive(Clone)]
+pub(crate) struct Written<'a> {
+    pub(crate) value: &'a Value,
+    pub(crate) text: Arc<str>,
+}
+
+impl<'a> Written<'a> {
+    pub(crate) fn new(value: &'a Value) -> Self {
+        Self { value, text: value.to_string().into() }
+    }
+}
 
 /// Something that is wrong with a stored document.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -128,7 +128,9 @@ impl World {
         }
         let old = self.documents.remove(path);
         if old.is_some() || value.is_some() {
-            self.compiler.change(&key, old.as_ref(), value.as_ref(), problem);
+            let old = old.map(|old| old.to_string());
+            let written = value.as_ref().map(Written::new);
+            self.compiler.change(&key, old.as_deref(), written.as_ref(), problem);
         }
         if let Some(value) = value {
             self.documents.insert(path.to_owned(), value);

@@ -1,6 +1,6 @@
 //! Routes, merged with what they refer to.
 
-use super::{Compiler, Problem, Wrong};
+use super::{Compiler, Problem, Written, Wrong};
 use crate::{
     chain::Chain,
     route::{Conditions, UriPattern, network},
@@ -14,23 +14,25 @@ use std::sync::Arc;
 
 /// A route as written.
 pub(super) struct WrittenRoute {
-    pub(super) value: Value,
+    text: Arc<str>,
+    /// The keys under which it waits for changes.
+    references: Box<[String]>,
     /// Kept over its changes, so that an update does not send it behind its equals.
     pub(super) arrival: u64,
 }
 
 impl Compiler {
-    pub(super) fn route(&mut self, id: &str, new: Option<&Value>) -> Result<(), Wrong> {
+    pub(super) fn route(&mut self, id: &str, new: Option<&Written<'_>>) -> Result<(), Wrong> {
         let owner = format!("/routes/{id}");
-        let Some(value) = new else {
+        let Some(written) = new else {
             self.unplace(id);
             self.slots.remove(&owner);
             self.forget_dependent(id);
             self.written_routes.remove(id);
             return Ok(());
         };
-        let arrival = self.remember(id, value);
-        self.refer(id, value);
+        let arrival = self.remember(id, written);
+        let value = written.value;
         match self.compile_route(id, &owner, value, arrival) {
             Ok(Some(route)) => {
                 self.place(id, route);
@@ -168,29 +170,28 @@ impl Compiler {
         self.place(id, closed);
     }
 
-    /// Remembers a route as written; says when it arrived first.
-    pub(super) fn remember(&mut self, id: &str, value: &Value) -> u64 {
+    /// Remembers a route as written, and what it refers to; says when it arrived first.
+    pub(super) fn remember(&mut self, id: &str, written: &Written<'_>) -> u64 {
         self.forget_dependent(id);
         let arrival = self.written_routes.get(id).map_or(self.arrivals, |known| known.arrival);
         self.arrivals = self.arrivals.max(arrival + 1);
-        self.written_routes.insert(id.to_owned(), WrittenRoute { value: value.clone(), arrival });
-        arrival
-    }
-
-    pub(super) fn refer(&mut self, id: &str, value: &Value) {
-        for at in references(value) {
-            self.dependents.entry(at).or_default().insert(id.to_owned());
+        let references: Box<[String]> = references(written.value).collect();
+        for at in &references {
+            self.dependents.entry(at.clone()).or_default().insert(id.to_owned());
         }
+        let written = WrittenRoute { text: written.text.clone(), references, arrival };
+        self.written_routes.insert(id.to_owned(), written);
+        arrival
     }
 
     /// Takes a route from what it refers to, before it is changed or forgotten.
     pub(super) fn forget_dependent(&mut self, id: &str) {
         let Some(written) = self.written_routes.get(id) else { return };
-        for at in references(&written.value) {
-            if let Some(routes) = self.dependents.get_mut(&at) {
+        for at in &written.references {
+            if let Some(routes) = self.dependents.get_mut(at) {
                 routes.remove(id);
                 if routes.is_empty() {
-                    self.dependents.remove(&at);
+                    self.dependents.remove(at);
                 }
             }
         }
@@ -198,10 +199,14 @@ impl Compiler {
 
     pub(super) fn rebuild_dependents(&mut self, kind: &str, id: &str) {
         for route in self.dependents.get(&format!("{kind}/{id}")).cloned().unwrap_or_default() {
-            if let Some(value) = self.written_routes.get(&route).map(|written| written.value.clone()) {
+            if let Some(text) = self.written_routes.get(&route).map(|written| written.text.clone()) {
+                // It was written from a value.
+                let value = serde_json::from_str(&text).unwrap_or_default();
                 let path = format!("/routes/{route}");
                 self.problems.remove(&path);
-                if let Err(Wrong { path: json_path, message }) = self.route(&route, Some(&value)) {
+                if let Err(Wrong { path: json_path, message }) =
+                    self.route(&route, Some(&Written { value: &value, text }))
+                {
                     self.problems.insert(path.clone(), Problem { key: path, json_path, message });
                 }
             }
