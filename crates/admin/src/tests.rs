@@ -111,6 +111,7 @@ impl Configuration for Fake {
             priority,
             spec,
             build: |_, _| Err(plugin::BuildError("not built here".to_owned())),
+            reword: |_, _| None,
             metadata: |_| Err(plugin::BuildError("not built here".to_owned())),
             credential: None,
             public_apis: |_| Vec::new(),

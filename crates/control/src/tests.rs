@@ -37,6 +37,7 @@ impl View for Fake {
             spec,
             build: |_, _| Err(plugin::BuildError("not built here".to_owned())),
             metadata: |_| Err(plugin::BuildError("not built here".to_owned())),
+            reword: |_, _| None,
             credential: None,
             public_apis: |_| Vec::new(),
             export: Some(|_| b"up 1\n".to_vec()),

@@ -83,14 +83,13 @@ pub fn check_alone(plugins: &PluginSet, shared: &Arc<Shared>, key: &Key, value: 
             check_plugins(plugins, shared, key, &documents::PluginConfig::parse(value).map_err(text)?.plugins, false)
         }
         Kind::PluginMetadata => {
-            if plugins.get(key.id()).is_none() {
-                return Err("invalid plugin name".to_owned());
-            }
+            let Some(plugin) = plugins.get(key.id()) else { return Err("invalid plugin name".to_owned()) };
             let mut value = value.clone();
             if let Value::Object(fields) = &mut value {
                 fields.shift_remove("id");
             }
-            plugins.check(key.id(), &value, Purpose::Metadata).map(drop).map_err(|e| {
+            let checked = plugins.check(key.id(), &value, Purpose::Metadata);
+            checked.and_then(|checked| plugin.metadata(&checked.config)).map(drop).map_err(|e| {
                 let prefix = format!("failed to check the configuration of plugin {} err: ", key.id());
                 format!("invalid configuration: {}", e.strip_prefix(&prefix).unwrap_or(&e))
             })

@@ -1,6 +1,7 @@
 //! The enabled plugins, and the checking of what is configured of them.
 
 use model::{
+    differences::{Compat, DifferenceId},
     schema::{Schema, UnknownField},
     vars::Expr,
 };
@@ -57,6 +58,7 @@ pub struct Enabled {
     consumer: Option<Schema>,
     metadata: Option<Schema>,
     encrypt_fields: Vec<Vec<String>>,
+    compat: Compat,
 }
 
 /// The enabled plugins by name and in the order of their priorities.
@@ -82,7 +84,7 @@ impl Enabled {
     /// # Errors
     /// In APISIX's words. A panic is an error too: it must not end the one that writes the configuration.
     pub(crate) fn build(&self, config: &Value, shared: &Arc<Shared>, owner: &str) -> Result<Hooks, String> {
-        let env = BuildEnv { shared, owner, config, attr: &self.attr };
+        let env = BuildEnv { shared, owner, config, attr: &self.attr, compat: self.compat };
         let built = catch_unwind(AssertUnwindSafe(|| (self.description.build)(config, &env)));
         self.outcome(built).map(|built| built.hooks)
     }
@@ -95,6 +97,17 @@ impl Enabled {
     pub(crate) fn credential(&self, config: &Value) -> Result<Option<(IndexKey, Arc<dyn Any + Send + Sync>)>, String> {
         let Some(compile) = self.description.credential else { return Ok(None) };
         self.outcome(catch_unwind(AssertUnwindSafe(|| compile(config)))).map(Some)
+    }
+
+    /// Compiles complete metadata; `None` when the plugin has none.
+    ///
+    /// # Errors
+    /// As [`Enabled::build`].
+    pub(crate) fn metadata(&self, config: &Value) -> Result<Option<Arc<dyn Any + Send + Sync>>, String> {
+        if self.metadata.is_none() {
+            return Ok(None);
+        }
+        self.outcome(catch_unwind(AssertUnwindSafe(|| (self.description.metadata)(config)))).map(Some)
     }
 
     fn outcome<T>(&self, outcome: std::thread::Result<Result<T, BuildError>>) -> Result<T, String> {
@@ -119,7 +132,7 @@ impl PluginSet {
         all: Vec<Description>,
         enabled: Option<&[String]>,
         attrs: &Map<String, Value>,
-        refuses_unknown_fields: bool,
+        compat: Compat,
     ) -> Result<Self, BrokenPlugin> {
         let mut sorted = Vec::new();
         for description in all {
@@ -143,13 +156,14 @@ impl PluginSet {
                 encrypt_fields: encrypt_fields
                     .filter_map(|path| Some(path.as_str()?.split('.').map(str::to_owned).collect()))
                     .collect(),
+                compat,
             }));
         }
         sorted.sort_by_key(|p| (-p.description.priority, p.description.name));
         let by_name = sorted.iter().map(|p| (p.description.name, p.clone())).collect();
         let meta =
             Schema::compile(&meta_schema()).map_err(|e| BrokenPlugin { name: "_meta", reason: e.to_string() })?;
-        Ok(Self { by_name, sorted, meta, refuses_unknown_fields })
+        Ok(Self { by_name, sorted, meta, refuses_unknown_fields: compat.is_safe(DifferenceId::UnknownPluginField) })
     }
 
     /// A plugin by its name.
@@ -207,7 +221,14 @@ impl PluginSet {
         let Some(schema) = schema else { return Ok(Checked { config, meta }) };
         if let Err(violation) = schema.check_and_fill(&mut config) {
             // A plugin that is switched off may wait with a configuration that is not finished.
-            return if meta.is_disabled { Ok(Checked { config, meta }) } else { Err(wrong(&violation.message)) };
+            if meta.is_disabled {
+                return Ok(Checked { config, meta });
+            }
+            let reworded = match purpose {
+                Purpose::Plugin => (plugin.description.reword)(&config, &violation.message),
+                Purpose::Credential | Purpose::Metadata => None,
+            };
+            return Err(wrong(reworded.unwrap_or(&violation.message)));
         }
         if !meta.is_disabled
             && let Some(found) = self.first_unknown(schema, &config)

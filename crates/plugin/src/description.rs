@@ -67,6 +67,10 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     fn build(config: Self::Config, env: &BuildEnv<'_>) -> Result<Self, BuildError>;
     /// Says which phases this instance takes part in.
     fn attach(self: Arc<Self>, hooks: &mut Hooks);
+    /// What a schema's refusal of a configuration is called, where APISIX's plugin has words of its own for it.
+    fn reword(_config: &Value, _violation: &str) -> Option<&'static str> {
+        None
+    }
     /// Handlers that public-api can publish.
     fn public_apis(_attr: &Value) -> Vec<PublicApi> {
         Vec::new()
@@ -142,6 +146,8 @@ pub struct Description {
     pub spec: Spec,
     /// Builds an instance from a complete configuration.
     pub build: fn(&Value, &BuildEnv<'_>) -> Result<Built, BuildError>,
+    /// See [`Plugin::reword`].
+    pub reword: fn(&Value, &str) -> Option<&'static str>,
     /// Compiles complete metadata.
     pub metadata: fn(&Value) -> Result<Arc<dyn Any + Send + Sync>, BuildError>,
     /// Compiles a complete credential; `None` for plugins that do not authenticate.
@@ -164,6 +170,7 @@ pub fn describe<P: Plugin>() -> Description {
             plugin.attach(&mut hooks);
             Ok(Built { hooks })
         },
+        reword: P::reword,
         metadata: |value| Ok(Arc::new(read::<P::Metadata>(value)?)),
         credential: None,
         public_apis: P::public_apis,

@@ -1,5 +1,6 @@
 use crate::{Clock, Stats};
 use foldhash::HashMap;
+use model::differences::Compat;
 use parking_lot::Mutex;
 use std::{
     any::{Any, TypeId},
@@ -64,6 +65,8 @@ pub struct BuildEnv<'a> {
     pub config: &'a serde_json::Value,
     /// `plugin_attr.<plugin>` of the settings.
     pub attr: &'a serde_json::Value,
+    /// Which differences from APISIX are in force.
+    pub compat: Compat,
 }
 
 /// Why a plugin cannot be built from a configuration that its schema allows.

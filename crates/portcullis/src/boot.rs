@@ -5,7 +5,6 @@ use crate::{
     args,
     live::Live,
     logging::Sink,
-    options,
 };
 use admin::{AdminApi, AdminRequest};
 use anyhow::{Context, bail};
@@ -14,11 +13,11 @@ use engine::{Census, Drain, Limits, Listener, Service};
 use gateway::{
     exchange::{Edge, access_log::AccessLog},
     flow::Flow,
+    options,
     plugins::PluginSet,
     upstream::dns::{DnsOptions, Resolver},
 };
 use model::{
-    differences::DifferenceId,
     documents::{Key, Kind},
     settings::{Provider, Role, Settings, Severity},
 };
@@ -59,12 +58,8 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     // Before anything listens: who is told that we are ready may tell us to end.
     let signals = background.block_on(async { Signals::catch() })?;
     let shared = Arc::new(Shared::default());
-    let plugins = Arc::new(PluginSet::new(
-        catalog::all(),
-        settings.plugins.as_deref(),
-        &settings.plugin_attr,
-        settings.compat.is_safe(DifferenceId::UnknownPluginField),
-    )?);
+    let plugins =
+        Arc::new(PluginSet::new(catalog::all(), settings.plugins.as_deref(), &settings.plugin_attr, settings.compat)?);
     warn_of_unknown_plugins(&settings, &plugins);
     let flow = background.block_on(open_flow(&settings, &plugins, &shared))?;
 

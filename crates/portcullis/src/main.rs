@@ -5,7 +5,6 @@ mod args;
 mod boot;
 mod live;
 mod logging;
-mod options;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -4,6 +4,7 @@
 
 mod admin;
 mod bodies;
+mod cases;
 mod connections;
 mod fields;
 mod hostile_request;

@@ -85,8 +85,13 @@ impl Client {
     pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
         let io = TcpStream::connect(addr).await?;
         io.set_nodelay(true)?;
+        Ok(Self::over(io))
+    }
+
+    /// On a connection that somebody else has made and nothing was sent on.
+    pub fn over(io: TcpStream) -> Self {
         let now = crate::now();
-        Ok(Self {
+        Self {
             io,
             read: BytesMut::new(),
             scanned: 0,
@@ -96,14 +101,14 @@ impl Client {
             is_head: false,
             is_reusable: true,
             has_answer: false,
-            is_answered: false,
+            is_answered: true,
             interim: 0,
             written: 0,
             is_upgraded: false,
             requests: 0,
             born: now,
             last_progress: now,
-        })
+        }
     }
 
     /// Queues a request's head.

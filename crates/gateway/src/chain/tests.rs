@@ -97,7 +97,7 @@ impl<const N: usize> Log for Note<N> {
 
 fn snapshot(documents: &[(&str, Value)]) -> Snapshot {
     let all = vec![describe::<Note<0>>(), describe::<Note<1>>(), describe::<Note<2>>(), describe::<Note<3>>()];
-    let plugins = PluginSet::new(all, None, &Map::new(), true).unwrap();
+    let plugins = PluginSet::new(all, None, &Map::new(), model::differences::Compat::default()).unwrap();
     let mut compiler = Compiler::new(Arc::new(plugins), Arc::new(Shared::default()));
     for (path, value) in documents {
         let mut value = value.clone();

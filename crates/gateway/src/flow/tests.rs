@@ -3,7 +3,7 @@ use serde_json::{Map, json};
 use store::Memory;
 
 async fn open(store: &Arc<Memory>) -> Arc<Flow> {
-    let plugins = PluginSet::new(Vec::new(), None, &Map::new(), true).unwrap();
+    let plugins = PluginSet::new(Vec::new(), None, &Map::new(), model::differences::Compat::default()).unwrap();
     Flow::open(store.clone(), Arc::new(plugins), Arc::new(Shared::default())).await.unwrap()
 }
 

@@ -284,8 +284,12 @@ impl Compiler {
         }
         let Checked { config, .. } = self.plugins.load(name, &value, Purpose::Metadata)?;
         let Some(plugin) = self.plugins.get(name) else { return Ok(()) };
-        let compiled = (plugin.description.metadata)(&config).map_err(|e| e.to_string())?;
-        self.snapshot.metadata.insert(name.as_bytes(), compiled);
+        match plugin.metadata(&config)? {
+            Some(compiled) => self.snapshot.metadata.insert(name.as_bytes(), compiled),
+            None => {
+                self.snapshot.metadata.remove(name.as_bytes());
+            }
+        }
         Ok(())
     }
 }

@@ -104,7 +104,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let all = vec![describe::<Mark>(), describe_auth::<Door>()];
-        let plugins = PluginSet::new(all, None, &Map::new(), true).unwrap();
+        let plugins = PluginSet::new(all, None, &Map::new(), model::differences::Compat::default()).unwrap();
         Self { compiler: Compiler::new(Arc::new(plugins), Arc::new(Shared::default())), documents: BTreeMap::new() }
     }
 

@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+use testkit::{Case, CaseFile};
 
 /// Phases in the order in which they run.
 const PHASES: [&str; 6] = ["rewrite", "access", "before_proxy", "header_filter", "body_filter", "log"];
@@ -191,22 +192,40 @@ fn plugins_that_authenticate_have_credentials() {
 #[test]
 fn cases_cover_the_least() {
     for plugin in all() {
-        let cases = read(&plugin, "cases.yaml");
-        let cases: Vec<&str> = cases.split("\n- ").collect();
-        let have = |text: &str| cases.iter().filter(|case| case.contains(text)).count();
-        assert!(cases.iter().all(|case| case.trim_start_matches("- ").starts_with("desc: ")), "{}: desc", plugin.name);
-        assert_eq!(have("\n  config:"), cases.len(), "{}: config", plugin.name);
-        assert!(have("\n  valid: true") >= 1, "{}: no valid configuration", plugin.name);
-        assert!(have("\n  valid: false") >= 1, "{}: no refused configuration", plugin.name);
+        let cases = cases_of(&plugin);
+        assert!(cases.iter().any(|case| case.valid), "{}: no valid configuration", plugin.name);
+        let refused = cases.iter().filter(|case| !case.valid).count();
         let required = schema_of(&plugin, "schema")["required"].as_array().map_or(0, Vec::len);
-        assert!(have("\n  valid: false") >= required, "{}: a missing required field is not tried", plugin.name);
-        assert!(have("status: ") >= 1, "{}: no request", plugin.name);
+        assert!(refused >= required.max(1), "{}: a missing required field is not tried", plugin.name);
         let has_secrets = file_of(&plugin).get("encrypt_fields").is_some();
         assert!(
-            !has_secrets || cases.iter().any(|case| case.contains("secret")),
+            !has_secrets || cases.iter().any(|case| case.desc.contains("secret")),
             "{}: no case about its secrets",
             plugin.name
         );
+        let descs: BTreeSet<&str> = cases.iter().map(|case| case.desc.as_str()).collect();
+        assert_eq!(descs.len(), cases.len(), "{}: two cases have the same desc", plugin.name);
+    }
+}
+
+#[test]
+fn cases_use_every_attribute() {
+    for plugin in all() {
+        let cases = cases_of(&plugin);
+        let credentials = || {
+            cases.iter().flat_map(|case| &case.consumers).filter_map(|consumer| consumer["plugins"].get(plugin.name))
+        };
+        let metadata = || cases.iter().filter_map(|case| case.metadata.as_ref());
+        for name in properties(&schema_of(&plugin, "schema")).keys() {
+            let is_used = cases.iter().any(|case| case.config.get(name).is_some());
+            assert!(is_used, "{}: no case has {name}", plugin.name);
+        }
+        for name in properties(&schema_of(&plugin, "consumer_schema")).keys() {
+            assert!(credentials().any(|config| config.get(name).is_some()), "{}: no case has {name}", plugin.name);
+        }
+        for name in properties(&schema_of(&plugin, "metadata_schema")).keys() {
+            assert!(metadata().any(|config| config.get(name).is_some()), "{}: no case has {name}", plugin.name);
+        }
     }
 }
 
@@ -255,6 +274,10 @@ fn folder_of(plugin: &Description) -> PathBuf {
     found.remove(0)
 }
 
+fn cases_of(plugin: &Description) -> Vec<Case> {
+    CaseFile::read(&folder_of(plugin).join("cases.yaml")).unwrap_or_else(|error| panic!("{error}")).cases
+}
+
 fn read(plugin: &Description, name: &str) -> String {
     fs::read_to_string(folder_of(plugin).join(name)).unwrap()
 }
@@ -264,7 +287,13 @@ fn build(plugin: &Description, mut config: Value) -> Result<Built, BuildError> {
     let schema = Schema::compile(&schema_of(plugin, "schema")).unwrap();
     schema.check_and_fill(&mut config).map_err(|violation| BuildError(violation.to_string()))?;
     let (shared, attr) = (Arc::new(Shared::default()), json!({}));
-    let env = BuildEnv { shared: &shared, owner: "/routes/1", config: &config, attr: &attr };
+    let env = BuildEnv {
+        shared: &shared,
+        owner: "/routes/1",
+        config: &config,
+        attr: &attr,
+        compat: model::differences::Compat::default(),
+    };
     (plugin.build)(&config, &env)
 }
 

@@ -7,7 +7,13 @@ fn plugin(extra: &Value) -> KeyAuth {
     let mut config = extra.clone();
     model::schema::Schema::compile(&file["schema"]).unwrap().check_and_fill(&mut config).unwrap();
     let (shared, attr) = (Arc::default(), json!({}));
-    let env = BuildEnv { shared: &shared, owner: "/routes/1", config: &config, attr: &attr };
+    let env = BuildEnv {
+        shared: &shared,
+        owner: "/routes/1",
+        config: &config,
+        attr: &attr,
+        compat: model::differences::Compat::default(),
+    };
     KeyAuth::build(serde_json::from_value(config.clone()).unwrap(), &env).unwrap()
 }
 

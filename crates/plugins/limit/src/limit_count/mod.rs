@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 use std::{collections::HashSet, sync::Arc};
 use wire::ResponseHead;
 
+const BOTH: &str = "count/time_window and rules cannot be specified at the same time";
+
 /// What is configured.
 #[derive(Debug, Deserialize)]
 pub struct Config {
@@ -156,6 +158,12 @@ impl Plugin for LimitCount {
         })
     }
 
+    fn reword(config: &Value, violation: &str) -> Option<&'static str> {
+        let has = |name: &str| config.get(name).is_some();
+        let is_twice = has("rules") && (has("count") || has("time_window"));
+        (is_twice && violation.contains("value should match only one schema")).then_some(BOTH)
+    }
+
     fn attach(self: Arc<Self>, hooks: &mut Hooks) {
         hooks.access = Some(self.clone());
         if self.shows_quota {
@@ -273,7 +281,7 @@ impl Config {
         let refuse = |reason: &str| Err(BuildError(reason.to_owned()));
         let rules = self.rules.as_deref().unwrap_or_default();
         if self.rules.is_some() && (self.count.is_some() || self.time_window.is_some()) {
-            return refuse("count/time_window and rules cannot be specified at the same time");
+            return refuse(BOTH);
         }
         if self.rules.is_some() && self.group.is_some() {
             return refuse("group and rules cannot be specified at the same time");

@@ -11,7 +11,13 @@ fn schema(name: &str) -> model::schema::Schema {
 fn build(world: &World, owner: &str, mut config: Value) -> Result<LimitCount, String> {
     schema("schema").check_and_fill(&mut config).map_err(|violation| violation.to_string())?;
     let attr = json!({});
-    let env = BuildEnv { shared: &world.shared, owner, config: &config, attr: &attr };
+    let env = BuildEnv {
+        shared: &world.shared,
+        owner,
+        config: &config,
+        attr: &attr,
+        compat: model::differences::Compat::default(),
+    };
     LimitCount::build(serde_json::from_value(config.clone()).unwrap(), &env).map_err(|error| error.0)
 }
 

@@ -179,7 +179,13 @@ fn a_request_is_counted_and_shown() {
         (false, false, Source::Gateway, r#"response_source="apisix""#),
     ] {
         let (config, attr) = (json!({ "prefer_name": prefer_name }), json!({}));
-        let env = BuildEnv { shared: &world.shared, owner: "/routes/1", config: &config, attr: &attr };
+        let env = BuildEnv {
+            shared: &world.shared,
+            owner: "/routes/1",
+            config: &config,
+            attr: &attr,
+            compat: model::differences::Compat::default(),
+        };
         let plugin = Prometheus::build(serde_json::from_value(config.clone()).unwrap(), &env).unwrap();
         let mut cx = world.ctx("GET", "/hello", &[]);
         cx.response.status = 201;

@@ -2,7 +2,13 @@ use super::*;
 
 fn build(config: &Value) -> Result<ProxyRewrite, BuildError> {
     let (shared, attr) = (Arc::default(), json!({}));
-    let env = BuildEnv { shared: &shared, owner: "/routes/1", config, attr: &attr };
+    let env = BuildEnv {
+        shared: &shared,
+        owner: "/routes/1",
+        config,
+        attr: &attr,
+        compat: model::differences::Compat::default(),
+    };
     ProxyRewrite::build(serde_json::from_value(config.clone()).unwrap(), &env)
 }
 

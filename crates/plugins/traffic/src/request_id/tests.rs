@@ -9,7 +9,13 @@ fn plugin(algorithm: &str, length: usize, char_set: &str) -> Result<RequestId, B
         "range_id": { "length": length, "char_set": char_set },
     });
     let (shared, attr) = (Arc::default(), json!({}));
-    let env = BuildEnv { shared: &shared, owner: "/routes/1", config: &config, attr: &attr };
+    let env = BuildEnv {
+        shared: &shared,
+        owner: "/routes/1",
+        config: &config,
+        attr: &attr,
+        compat: model::differences::Compat::default(),
+    };
     RequestId::build(serde_json::from_value(config.clone()).unwrap(), &env)
 }
 

@@ -1,7 +1,7 @@
 //! From settings as written to what engine, request path and APIs take.
 
+use crate::exchange::{Options, access_log::Escape};
 use engine::{H2Limits, Limits, PoolLimits};
-use gateway::exchange::{Options, access_log::Escape};
 use model::{
     differences::DifferenceId,
     settings::{self, Settings},
@@ -12,7 +12,7 @@ use std::time::Duration;
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Limits on clients.
-pub(crate) fn limits(settings: &Settings) -> Limits {
+pub fn limits(settings: &Settings) -> Limits {
     let written = &settings.limits;
     let defaults = Limits::default();
     Limits {
@@ -46,7 +46,7 @@ pub(crate) fn limits(settings: &Settings) -> Limits {
 }
 
 /// The request path's settings.
-pub(crate) fn options(settings: &Settings) -> Options {
+pub fn options(settings: &Settings) -> Options {
     let compat = &settings.compat;
     let is_secure = |id| compat.is_safe(id);
     let charset = settings.charset.as_deref().map(|c| format!("; charset={c}")).unwrap_or_default();
@@ -85,7 +85,7 @@ fn asks_for_sent_fields(settings: &Settings) -> bool {
 }
 
 /// The access log's escaping.
-pub(crate) fn escape(escape: settings::Escape) -> Escape {
+pub fn escape(escape: settings::Escape) -> Escape {
     match escape {
         settings::Escape::Default => Escape::Default,
         settings::Escape::Json => Escape::Json,
