@@ -1,0 +1,125 @@
+//! A configuration in memory.
+
+use super::super::*;
+use model::documents::{self, Document, Key};
+use parking_lot::Mutex;
+use plugin::Description;
+use std::{collections::BTreeMap, future::Future};
+
+/// A configuration without a gateway.
+#[derive(Default)]
+pub(super) struct Fake {
+    pub(super) state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) revision: u64,
+    pub(super) documents: BTreeMap<String, Document>,
+    /// How many writes still meet a change of somebody else.
+    pub(super) conflicts: usize,
+    pub(super) is_down: bool,
+}
+
+impl Configuration for Fake {
+    fn document(&self, key: &Key) -> Option<Document> {
+        self.state.lock().documents.get(&key.path()).cloned()
+    }
+
+    fn documents(&self, kind: Kind, consumer: Option<&str>) -> Vec<Document> {
+        let state = self.state.lock();
+        let is_of = |key: &Key| key.kind() == kind && key.parent() == consumer;
+        state.documents.values().filter(|stored| is_of(&stored.key)).cloned().collect()
+    }
+
+    async fn next_id(&self) -> Result<String, WriteError> {
+        Ok(format!("{:020}", self.state.lock().revision + 1))
+    }
+
+    fn check(&self, key: &Key, value: &Value) -> Result<(), String> {
+        let checked = documents::schema(key.kind()).check(value);
+        checked.map_err(|violation| format!("invalid configuration: {violation}"))
+    }
+
+    fn check_delete(&self, key: &Key) -> Result<(), String> {
+        if key.kind() != Kind::Upstream {
+            return Ok(());
+        }
+        let routes = self.documents(Kind::Route, None);
+        let user = routes.into_iter().find(|route| route.value["upstream_id"] == key.id());
+        user.map_or(Ok(()), |route| {
+            Err(format!("can not delete this upstream, route [{}] is still using it now", route.key.id()))
+        })
+    }
+
+    #[allow(clippy::manual_async_fn)]
+    fn write(&self, changes: Vec<Change>) -> impl Future<Output = Result<(), WriteError>> + Send {
+        async move {
+            for change in &changes {
+                if let Change::Put(key, value, _) = change {
+                    self.check(key, value).map_err(WriteError::Refused)?;
+                }
+            }
+            let mut state = self.state.lock();
+            if state.is_down {
+                return Err(WriteError::Unavailable("connection refused".to_owned()));
+            }
+            if state.conflicts > 0 {
+                state.conflicts -= 1;
+                return Err(WriteError::Conflict);
+            }
+            for change in &changes {
+                let (Change::Put(key, _, expected) | Change::Delete(key, expected)) = change;
+                let holds = match (state.documents.get(&key.path()), expected) {
+                    (None, Expected::Absent) => true,
+                    (Some(stored), Expected::Revision(revision)) => stored.modified == *revision,
+                    _ => false,
+                };
+                if !holds {
+                    return Err(WriteError::Conflict);
+                }
+            }
+            state.revision += 1;
+            let modified = state.revision;
+            for change in changes {
+                match change {
+                    Change::Put(key, value, _) => {
+                        let created = state.documents.get(&key.path()).map_or(modified, |stored| stored.created);
+                        state.documents.insert(key.path(), Document { key, value, created, modified });
+                    }
+                    Change::Delete(key, _) => {
+                        state.documents.remove(&key.path());
+                    }
+                }
+            }
+            Ok(())
+        }
+    }
+
+    fn plugins(&self) -> Vec<Description> {
+        let spec = |schema, class| plugin::Spec {
+            schema,
+            version: 0.1,
+            class,
+            run_policy: plugin::RunPolicy::Always,
+            posture: plugin::Posture { reads_untrusted: false, reads_bodies: false, calls_out: false },
+        };
+        let describe = |name, priority, spec| Description {
+            name,
+            priority,
+            spec,
+            build: |_, _| Err(plugin::BuildError("not built here".to_owned())),
+            reword: |_, _| None,
+            metadata: |_| Err(plugin::BuildError("not built here".to_owned())),
+            credential: None,
+            public_apis: |_| Vec::new(),
+            export: None,
+        };
+        let other = r#"{"schema":{"type":"object","properties":{"count":{"type":"integer"}}}}"#;
+        let auth = r#"{"schema":{"type":"object"},"consumer_schema":{"type":"object","required":["key"]}}"#;
+        vec![
+            describe("limit-count", 1002, spec(other, plugin::PluginClass::Other)),
+            describe("key-auth", 2500, spec(auth, plugin::PluginClass::Auth)),
+        ]
+    }
+}
