@@ -23,6 +23,7 @@ pub struct Gateway {
     pub proxy: SocketAddr,
     pub admin: SocketAddr,
     child: Option<Child>,
+    environment: Vec<(String, String)>,
 }
 
 /// The program, next to the test's executable; built when it is missing.
@@ -62,6 +63,11 @@ pub fn route_to(addr: SocketAddr) -> Value {
 impl Gateway {
     /// Starts with the fixture's settings; `extra` is merged over them.
     pub fn start(extra: Value) -> Self {
+        Self::start_in(&[], extra)
+    }
+
+    /// The same in an environment that has these variables, too.
+    pub fn start_in(environment: &[(&str, &str)], extra: Value) -> Self {
         let dir = TempDir::new().unwrap();
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let (proxy, admin) = (local(free_port()), local(free_port()));
@@ -80,7 +86,8 @@ impl Gateway {
         });
         merge(&mut config, extra);
         std::fs::write(dir.path().join("config.yaml"), config.to_string()).unwrap();
-        let mut this = Self { dir, proxy, admin, child: None };
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut this = Self { dir, proxy, admin, child: None, environment };
         this.run();
         this
     }
@@ -105,6 +112,7 @@ impl Gateway {
         Command::new(binary())
             .args(["run", "-c", "config.yaml"])
             .current_dir(self.dir.path())
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(out("stdout"))
             .stderr(out("stderr"))

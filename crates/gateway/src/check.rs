@@ -124,8 +124,8 @@ fn check_plugins(
         let plugin = plugins.get(name);
         let is_credential = is_consumer && plugin.is_some_and(|p| p.description.credential.is_some());
         let purpose = if is_credential { Purpose::Credential } else { Purpose::Plugin };
-        let Checked { config, meta } = plugins.check(name, conf, purpose)?;
-        let Some(plugin) = plugin.filter(|_| !meta.is_disabled) else { continue };
+        let Checked { config, meta, unresolved } = plugins.check(name, conf, purpose)?;
+        let Some(plugin) = plugin.filter(|_| !meta.is_disabled && unresolved.is_none()) else { continue };
         if is_credential {
             plugin.credential(&config)?;
         } else {
@@ -199,6 +199,9 @@ pub(crate) fn credential_keys(plugins: &PluginSet, value: &Value) -> Vec<(String
         .filter_map(|(name, conf)| {
             let plugin = plugins.get(name).filter(|plugin| plugin.description.credential.is_some())?;
             let checked = plugins.load(name, conf, Purpose::Credential).ok()?;
+            if checked.unresolved.is_some() {
+                return None;
+            }
             let (key, _) = plugin.credential(&checked.config).ok()??;
             Some((name.clone(), key.0))
         })

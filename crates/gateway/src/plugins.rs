@@ -2,6 +2,7 @@
 
 use model::{
     differences::{Compat, DifferenceId},
+    reference::{self, Unresolved},
     schema::{Schema, UnknownField},
     vars::Expr,
 };
@@ -45,6 +46,8 @@ pub struct Checked {
     pub config: Value,
     /// `_meta`.
     pub meta: Meta,
+    /// A credential's reference that leads nowhere: the credential is nobody's then, as in APISIX.
+    pub unresolved: Option<Unresolved>,
 }
 
 /// One plugin with its compiled schemas.
@@ -68,7 +71,11 @@ pub struct PluginSet {
     sorted: Vec<Arc<Enabled>>,
     meta: Schema,
     refuses_unknown_fields: bool,
+    variable: Variable,
 }
+
+/// Looks up an environment variable.
+pub type Variable = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// A plugin's own files are wrong: a defect of the program.
 #[derive(Debug, thiserror::Error)]
@@ -163,7 +170,14 @@ impl PluginSet {
         let by_name = sorted.iter().map(|p| (p.description.name, p.clone())).collect();
         let meta =
             Schema::compile(&meta_schema()).map_err(|e| BrokenPlugin { name: "_meta", reason: e.to_string() })?;
-        Ok(Self { by_name, sorted, meta, refuses_unknown_fields: compat.is_safe(DifferenceId::UnknownPluginField) })
+        let refuses_unknown_fields = compat.is_safe(DifferenceId::UnknownPluginField);
+        Ok(Self { by_name, sorted, meta, refuses_unknown_fields, variable: Arc::new(|_| None) })
+    }
+
+    /// With an environment that `$env://` leads to; without one it leads nowhere.
+    #[must_use]
+    pub fn with_environment(self, variable: Variable) -> Self {
+        Self { variable, ..self }
     }
 
     /// A plugin by its name.
@@ -218,11 +232,11 @@ impl PluginSet {
             Purpose::Metadata => plugin.metadata.as_ref(),
             _ => Some(&plugin.schema),
         };
-        let Some(schema) = schema else { return Ok(Checked { config, meta }) };
+        let Some(schema) = schema else { return Ok(Checked { config, meta, unresolved: None }) };
         if let Err(violation) = schema.check_and_fill(&mut config) {
             // A plugin that is switched off may wait with a configuration that is not finished.
             if meta.is_disabled {
-                return Ok(Checked { config, meta });
+                return Ok(Checked { config, meta, unresolved: None });
             }
             let reworded = match purpose {
                 Purpose::Plugin => (plugin.description.reword)(&config, &violation.message),
@@ -237,7 +251,23 @@ impl PluginSet {
             let message = format!("unknown field \"{}\" at {}{hint}", found.name, display_path(&found.path));
             unknown.answer(name, message).map_err(|e| wrong(&e))?;
         }
-        Ok(Checked { config, meta })
+        let mut unresolved = None;
+        if !meta.is_disabled {
+            match reference::resolve(&mut config, &*self.variable) {
+                Ok(false) => {}
+                // References are exempt from the schema, what they lead to is not. Its text must not get into the message.
+                Ok(true) if schema.check(&config).is_err() => {
+                    return Err(wrong("the value of a reference does not fit the schema"));
+                }
+                Ok(true) => {}
+                Err(error) if purpose == Purpose::Credential => {
+                    tracing::error!(plugin = name, %error, "a credential lets nobody in");
+                    unresolved = Some(error);
+                }
+                Err(error) => return Err(wrong(&error.to_string())),
+            }
+        }
+        Ok(Checked { config, meta, unresolved })
     }
 
     fn first_unknown(&self, schema: &Schema, config: &Value) -> Option<UnknownField> {

@@ -6,6 +6,7 @@ pub mod vars;
 pub mod differences;
 pub mod documents;
 pub mod json;
+pub mod reference;
 pub mod schema;
 pub mod settings;
 pub mod yaml;

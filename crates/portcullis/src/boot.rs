@@ -58,8 +58,8 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     // Before anything listens: who is told that we are ready may tell us to end.
     let signals = background.block_on(async { Signals::catch() })?;
     let shared = Arc::new(Shared::default());
-    let plugins =
-        Arc::new(PluginSet::new(catalog::all(), settings.plugins.as_deref(), &settings.plugin_attr, settings.compat)?);
+    let plugins = PluginSet::new(catalog::all(), settings.plugins.as_deref(), &settings.plugin_attr, settings.compat)?;
+    let plugins = Arc::new(plugins.with_environment(Arc::new(|name| std::env::var(name).ok())));
     warn_of_unknown_plugins(&settings, &plugins);
     let flow = background.block_on(open_flow(&settings, &plugins, &shared))?;
 

@@ -5,7 +5,7 @@ use crate::{
     case::{Request, Upstream},
     client::Client,
     compare::{Answer, Seen},
-    play::Gateway,
+    play::{ENVIRONMENT, Gateway},
     upstream::FakeUpstream,
 };
 use engine::{PoolLimits, PoolTarget, Service, h1};
@@ -50,6 +50,8 @@ impl InProcess {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
         let shared = Arc::new(Shared::default());
         let plugins = PluginSet::new(catalog::all(), None, &settings.plugin_attr, settings.compat).unwrap();
+        let variable = |name: &str| ENVIRONMENT.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+        let plugins = plugins.with_environment(Arc::new(variable));
         let flow = runtime.block_on(Flow::open(Arc::new(Memory::new()), Arc::new(plugins), shared.clone())).unwrap();
         let dns = DnsOptions { servers: Vec::new(), valid: None, timeout: settings.dns.timeout };
         let (options, resolver) = (Rc::new(options::options(&settings)), Rc::new(Resolver::new(dns)));

@@ -16,4 +16,4 @@ mod upstream;
 pub use case::{BadFile, Case, CaseFile, Expected, Request, Upstream};
 pub use compare::{Answer, Seen};
 pub use in_process::InProcess;
-pub use play::{Gateway, play_all, play_family};
+pub use play::{ENVIRONMENT, Gateway, play_all, play_family};

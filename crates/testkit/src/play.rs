@@ -12,6 +12,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The environment of every gateway that plays cases, for references to it.
+pub const ENVIRONMENT: [(&str, &str); 1] = [("CASES_SECRET", "a secret of the environment")];
+
 /// Something that takes documents and requests.
 pub trait Gateway {
     /// Stores a document below a path such as `routes/case`.

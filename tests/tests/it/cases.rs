@@ -28,7 +28,15 @@ impl Live {
                 }
             }
         });
-        Self { gateway: Gateway::start(json!({ "portcullis": { "profile": profile } })), upstream, answer }
+        // With one worker a request is logged, and so counted, before the next one is read.
+        Self {
+            gateway: Gateway::start_in(
+                &testkit::ENVIRONMENT,
+                json!({ "portcullis": { "profile": profile, "workers": 1 } }),
+            ),
+            upstream,
+            answer,
+        }
     }
 }
 

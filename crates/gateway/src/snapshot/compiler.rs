@@ -217,7 +217,7 @@ impl Compiler {
     /// One instance; `None` for what is switched off or is a credential.
     fn slot(&self, owner: &str, name: &str, conf: &Value, is_credential: bool) -> Result<Option<Slot>, String> {
         let purpose = if is_credential { Purpose::Credential } else { Purpose::Plugin };
-        let Checked { config, meta } = self.plugins.load(name, conf, purpose)?;
+        let Checked { config, meta, .. } = self.plugins.load(name, conf, purpose)?;
         let Some(plugin) = self.plugins.get(name) else { return Ok(None) };
         if is_credential || meta.is_disabled {
             return Ok(None);

@@ -5,9 +5,7 @@ use serde_json::{Map, Value};
 use super::Violation;
 use super::lua;
 use super::node::{Additional, AnyOf, ArrayRules, Condition, Contains, Dependency, Items, Node, NodeId, ObjectRules};
-use super::value::{
-    Check, check_number, check_string, check_type, is_empty, is_object, is_reference, is_table, violation,
-};
+use super::value::{Check, check_number, check_string, check_type, is_empty, is_object, is_table, violation};
 use crate::json::prepend;
 
 /// Schemas entered within each other at once: guards the stack against recursive references.
@@ -61,7 +59,7 @@ impl<'a> Run<'a> {
             Some(false) => return Err(violation("expect false always")),
             None => {}
         }
-        if node.accepts_reference && value.as_str().is_some_and(is_reference) {
+        if node.accepts_reference && value.as_str().is_some_and(crate::reference::is_reference) {
             return Ok(());
         }
         if let Some(types) = &node.types {

@@ -9,12 +9,6 @@ use super::node::{NumberRules, StringRules, Type, Types};
 /// The outcome of a check.
 pub(super) type Check = Result<(), Violation>;
 
-/// Whether a string is a reference that is resolved later. APISIX ignores the case of `$env://` only.
-pub(super) fn is_reference(text: &str) -> bool {
-    const ENV: &str = "$env://";
-    text.starts_with("$secret://") || text.get(..ENV.len()).is_some_and(|start| start.eq_ignore_ascii_case(ENV))
-}
-
 /// Checks the type, and gives an empty table the form that the type asks for.
 pub(super) fn check_type(types: &Types, value: &mut Value) -> Check {
     if !types.any.iter().any(|kind| kind.accepts(value)) {

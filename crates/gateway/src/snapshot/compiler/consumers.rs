@@ -109,8 +109,9 @@ impl Compiler {
                 continue;
             }
             let wrong = |message: String| Wrong { path: format!("/plugins/{name}"), message };
-            let Checked { config, meta } = self.plugins.load(name, conf, Purpose::Credential).map_err(wrong)?;
-            if meta.is_disabled {
+            let Checked { config, meta, unresolved } =
+                self.plugins.load(name, conf, Purpose::Credential).map_err(wrong)?;
+            if meta.is_disabled || unresolved.is_some() {
                 continue;
             }
             let Some((key, compiled)) = plugin.credential(&config).map_err(wrong)? else { continue };
