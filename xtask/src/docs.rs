@@ -9,7 +9,7 @@ use crate::{
     tidy::plugin_folders,
 };
 use anyhow::{Context, Result, bail};
-use model::differences::DIFFERENCES;
+use model::differences::{DIFFERENCES, Difference};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -111,6 +111,11 @@ fn plugin_page(plugin: &Described) -> String {
     if !sections.is_empty() {
         let _ = writeln!(page, "## {}", sections.trim_end());
     }
+    let ours: Vec<&Difference> = DIFFERENCES.iter().filter(|d| d.plugin == Some(plugin.name.as_str())).collect();
+    if !ours.is_empty() {
+        let _ = write!(page, "\n## Safer than APISIX\n\n{SWITCHES}");
+        page.extend(ours.into_iter().map(|difference| entry(difference, "###")));
+    }
     page.truncate(page.trim_end().len());
     page + "\n"
 }
@@ -152,17 +157,24 @@ fn first_sentence(doc: &str) -> &str {
     paragraph.find(". ").or_else(|| paragraph.find(".\n")).map_or(paragraph, |end| &paragraph[..=end]).trim()
 }
 
+/// Where the switches are described, from the page of a plugin.
+const SWITCHES: &str = "[Differences](../differences.md) says how one that has a switch is switched off.\n";
+
 fn differences_page() -> String {
     let mut page = NOTICE.to_owned() + include_str!("../templates/differences.md");
-    for difference in DIFFERENCES {
-        let _ = write!(
-            page,
-            "\n## {}\n\n- APISIX: {}.\n- Portcullis: {}.\n- Why: {}.\n",
-            difference.name, difference.apisix, difference.portcullis, difference.why
-        );
-    }
-    page.push_str("\nWhat a single plugin does differently is on its page in [plugins](plugins/README.md).\n");
+    page.push_str("\n## With a switch\n");
+    page.extend(DIFFERENCES.iter().filter(|difference| difference.is_switchable).map(|d| entry(d, "###")));
+    page.push_str("\n## Always in force\n");
+    page.extend(DIFFERENCES.iter().filter(|difference| !difference.is_switchable).map(|d| entry(d, "###")));
+    page.push_str("\nWhat else a plugin does differently is on its page in [plugins](plugins/README.md).\n");
     page
+}
+
+fn entry(difference: &Difference, heading: &str) -> String {
+    let Difference { name, apisix, portcullis, why, .. } = difference;
+    let about = difference.plugin.map(|plugin| format!("Plugin {plugin}.\n\n")).unwrap_or_default();
+    let about = if difference.is_switchable { about } else { about + "It has no switch.\n\n" };
+    format!("\n{heading} {name}\n\n{about}- APISIX: {apisix}.\n- Portcullis: {portcullis}.\n- Why: {why}.\n")
 }
 
 /// Text that does not end a cell of a table.

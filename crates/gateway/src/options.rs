@@ -48,17 +48,16 @@ pub fn limits(settings: &Settings) -> Limits {
 /// The request path's settings.
 pub fn options(settings: &Settings) -> Options {
     let compat = &settings.compat;
-    let is_secure = |id| compat.is_safe(id);
     let charset = settings.charset.as_deref().map(|c| format!("; charset={c}")).unwrap_or_default();
     Options {
-        server: match (is_secure(DifferenceId::ServerHeader), settings.server_tokens) {
+        server: match (compat.is_safe(DifferenceId::ServerHeader), settings.server_tokens) {
             (true, _) => "portcullis".to_owned(),
             (false, true) => "APISIX/3.18.0".to_owned(),
             (false, false) => "APISIX".to_owned(),
         },
-        strips_identity: is_secure(DifferenceId::IdentityHeaders),
-        refuses_ambiguous_paths: is_secure(DifferenceId::AmbiguousPath),
-        refuses_raw_bytes: is_secure(DifferenceId::RawUtf8Target),
+        strips_identity: compat.is_safe(DifferenceId::IdentityHeaders),
+        refuses_ambiguous_paths: compat.is_safe(DifferenceId::AmbiguousPath),
+        refuses_raw_bytes: compat.is_safe(DifferenceId::RawUtf8Target),
         real_ip_from: settings.real_ip.from.clone(),
         real_ip_header: settings.real_ip.header.clone(),
         trusted_addresses: settings.real_ip.trusted_addresses.clone(),

@@ -103,7 +103,7 @@ impl Enabled {
     #[allow(clippy::type_complexity)] // key and value
     pub(crate) fn credential(&self, config: &Value) -> Result<Option<(IndexKey, Arc<dyn Any + Send + Sync>)>, String> {
         let Some(compile) = self.description.credential else { return Ok(None) };
-        self.outcome(catch_unwind(AssertUnwindSafe(|| compile(config)))).map(Some)
+        self.outcome(catch_unwind(AssertUnwindSafe(|| compile(config, self.compat)))).map(Some)
     }
 
     /// Compiles complete metadata; `None` when the plugin has none.

@@ -26,14 +26,24 @@ pub struct Difference {
     pub portcullis: &'static str,
     /// Why.
     pub why: &'static str,
+    /// The plugin that it concerns, if it is only one.
+    pub plugin: Option<&'static str>,
+    /// Whether it can be switched off. It cannot where APISIX's behaviour is not offered at all.
+    pub is_switchable: bool,
 }
 
 /// Declares ids and table together, so that neither can miss an entry.
 macro_rules! differences {
+    (@plugin) => { None };
+    (@plugin $plugin:literal) => { Some($plugin) };
+    (@is_switchable) => { true };
+    (@is_switchable $is_switchable:literal) => { $is_switchable };
     ($($(#[doc = $doc:literal])* $id:ident = $name:literal {
         apisix: $apisix:literal,
         portcullis: $portcullis:literal,
         why: $why:literal,
+        $(plugin: $plugin:literal,)?
+        $(is_switchable: $is_switchable:literal,)?
     })*) => {
         /// The differences, by name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,7 +51,7 @@ macro_rules! differences {
             $($(#[doc = $doc])* $id,)*
         }
 
-        /// Every difference from APISIX that can be switched.
+        /// Every difference from APISIX that was made for safety.
         pub static DIFFERENCES: &[Difference] = &[
             $(Difference {
                 id: DifferenceId::$id,
@@ -49,6 +59,8 @@ macro_rules! differences {
                 apisix: $apisix,
                 portcullis: $portcullis,
                 why: $why,
+                plugin: differences!(@plugin $($plugin)?),
+                is_switchable: differences!(@is_switchable $($is_switchable)?),
             },)*
         ];
 
@@ -87,12 +99,6 @@ differences! {
         apisix: "the Admin API answers every origin with Access-Control-Allow-Origin: *",
         portcullis: "the Admin API sends CORS headers only when enable_admin_cors is written as true",
         why: "a web page must not be able to talk to the Admin API of its visitor",
-    }
-    /// `upstream-tls-verify`
-    UpstreamTlsVerify = "upstream-tls-verify" {
-        apisix: "certificates of https and grpcs upstreams are not verified unless tls.verify is set",
-        portcullis: "certificates of upstreams are verified unless tls.verify is false",
-        why: "unverified TLS protects against nobody on the path",
     }
     /// `unknown-plugin-field`
     UnknownPluginField = "unknown-plugin-field" {
@@ -141,30 +147,81 @@ differences! {
         apisix: "ttl on PUT, POST and PATCH gives the object a lease",
         portcullis: "a numeric ttl is refused with 400, because only etcd has leases",
         why: "an object that was to expire must not stay for ever",
+        is_switchable: false,
     }
     /// `secret-sealing`
     SecretSealing = "secret-sealing" {
         apisix: "secrets are stored with AES-CBC and the key as initialisation vector",
-        portcullis: "secrets are sealed with a random nonce under a versioned format; APISIX's values can still be opened",
+        portcullis: "secrets are sealed with a random nonce under a versioned format",
         why: "equal secrets must not look equal, and a changed one must be noticed",
+        is_switchable: false,
     }
     /// `published-keyring`
     PublishedKeyring = "published-keyring" {
         apisix: "the default keyring is published in the source",
-        portcullis: "a keyring is made at first start; the published one only opens old values",
+        portcullis: "a key is made at first start",
         why: "a published key encrypts nothing",
+        is_switchable: false,
     }
-    /// `password-as-sent`
-    PasswordAsSent = "password-as-sent" {
-        apisix: "basic-auth drops white space and everything behind a second colon of a password",
-        portcullis: "passwords are compared as sent",
-        why: "shortened passwords are weaker than their owners believe",
+    /// `empty-credential`
+    EmptyCredential = "empty-credential" {
+        apisix: "the key of a consumer may be empty, and a header or an argument without a value has it",
+        portcullis: "an empty key is refused when it is written, and is nobody's when it was stored",
+        why: "whoever sends the name of the header would be let in",
+        plugin: "key-auth",
     }
-    /// `script-sandbox`
-    ScriptSandbox = "script-sandbox" {
-        apisix: "scripts may read files, start programs and run without end",
-        portcullis: "scripts have no os.execute, io, ffi or loadlib, and a budget of instructions and memory",
-        why: "whoever may write a route must not own the machine",
+    /// `hidden-argument`
+    HiddenArgument = "hidden-argument" {
+        apisix: "a key that hide_credentials takes out of the query stays in $real_request_uri and $request, and so in logs",
+        portcullis: "it is taken out of what variables and logs show, too",
+        why: "logs are read by more people than credentials are meant for",
+        plugin: "key-auth",
+    }
+    /// `captured-templates`
+    CapturedTemplates = "captured-templates" {
+        apisix: "what a group of regex_uri brings into a header is read as a template again",
+        portcullis: "what a group brings in is text",
+        why: "a client could name variables in its path and have their values sent",
+        plugin: "proxy-rewrite",
+    }
+    /// `separators-in-values`
+    SeparatorsInValues = "separators-in-values" {
+        apisix: "the first ? in a variable's value in uri is escaped, what follows is not",
+        portcullis: "every ? in a variable's value in uri is escaped",
+        why: "a client's value must not become a query",
+        plugin: "proxy-rewrite",
+    }
+    /// `framing-headers`
+    FramingHeaders = "framing-headers" {
+        apisix: "Content-Length and Transfer-Encoding can be added and set",
+        portcullis: "they are refused when they are written",
+        why: "two lengths of one message are two messages",
+        plugin: "proxy-rewrite",
+        is_switchable: false,
+    }
+    /// `rewritten-target`
+    RewrittenTarget = "rewritten-target" {
+        apisix: "a rewritten target is sent as it is, also without a slash in front or with spaces in it",
+        portcullis: "a rewritten target begins with a slash, and what would end the request line is percent-encoded",
+        why: "a value must not write the request line",
+        plugin: "proxy-rewrite",
+        is_switchable: false,
+    }
+    /// `series-cap`
+    SeriesCap = "series-cap" {
+        apisix: "a metric has as many label sets as requests bring",
+        portcullis: "a metric has at most plugin_attr.prometheus.max_series label sets (10,000), and one for what comes after",
+        why: "a client must not fill the memory with labels",
+        plugin: "prometheus",
+        is_switchable: false,
+    }
+    /// `counted-keys`
+    CountedKeys = "counted-keys" {
+        apisix: "when the memory for counters is full, the oldest are dropped",
+        portcullis: "no counter is dropped; requests of more than 4194304 keys at a time are answered 500, or pass with allow_degradation",
+        why: "whoever brings many keys could have its own forgotten",
+        plugin: "limit-count",
+        is_switchable: false,
     }
 }
 
@@ -179,10 +236,28 @@ impl DifferenceId {
     }
 }
 
-/// `portcullis.compat` names a difference that does not exist.
+/// `portcullis.compat` asks for what there is not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("portcullis.compat.{0}: there is no such difference")]
-pub struct UnknownDifference(pub String);
+pub enum BadSwitch {
+    /// There is no such difference.
+    #[error("portcullis.compat.{0}: there is no such difference")]
+    Unknown(String),
+    /// APISIX's behaviour is not offered.
+    #[error("portcullis.compat.{0}: this difference cannot be switched off")]
+    Fixed(&'static str),
+}
+
+/// A bit for each difference that can be switched off.
+const SWITCHABLE: u32 = {
+    let (mut bits, mut index) = (0, 0);
+    while index < DIFFERENCES.len() {
+        if DIFFERENCES[index].is_switchable {
+            bits |= DIFFERENCES[index].id.bit();
+        }
+        index += 1;
+    }
+    bits
+};
 
 /// Which differences are in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,13 +269,13 @@ pub struct Compat {
 
 impl Compat {
     /// The differences of `profile`, except those switched one by one (`true`: like APISIX).
-    pub fn build<'a>(
-        profile: Profile,
-        switches: impl IntoIterator<Item = (&'a str, bool)>,
-    ) -> Result<Self, UnknownDifference> {
+    pub fn build<'a>(profile: Profile, switches: impl IntoIterator<Item = (&'a str, bool)>) -> Result<Self, BadSwitch> {
         let mut compat = Self::of(profile);
         for (name, like_apisix) in switches {
-            let id = DifferenceId::parse(name).ok_or_else(|| UnknownDifference(name.to_owned()))?;
+            let id = DifferenceId::parse(name).ok_or_else(|| BadSwitch::Unknown(name.to_owned()))?;
+            if like_apisix && SWITCHABLE & id.bit() == 0 {
+                return Err(BadSwitch::Fixed(id.as_str()));
+            }
             if like_apisix {
                 compat.like_apisix |= id.bit();
             } else {
@@ -214,7 +289,7 @@ impl Compat {
     pub const fn of(profile: Profile) -> Self {
         let like_apisix = match profile {
             Profile::Secure => 0,
-            Profile::Apisix => u32::MAX,
+            Profile::Apisix => SWITCHABLE,
         };
         Self { profile, like_apisix }
     }
@@ -265,6 +340,15 @@ mod tests {
     #[test]
     fn unknown_switches_are_refused() {
         let error = Compat::build(Profile::Secure, [("nope", true)]).expect_err("unknown");
-        assert_eq!(error, UnknownDifference("nope".to_owned()));
+        assert_eq!(error, BadSwitch::Unknown("nope".to_owned()));
+    }
+
+    #[test]
+    fn what_cannot_be_switched_off_is_always_in_force() {
+        assert!(Compat::of(Profile::Apisix).is_safe(DifferenceId::SecretSealing));
+        let error = Compat::build(Profile::Secure, [("secret-sealing", true)]).expect_err("fixed");
+        assert_eq!(error, BadSwitch::Fixed("secret-sealing"));
+        let compat = Compat::build(Profile::Apisix, [("secret-sealing", false)]).expect("as it is");
+        assert_eq!(compat, Compat::of(Profile::Apisix));
     }
 }

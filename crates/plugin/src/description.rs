@@ -1,4 +1,5 @@
 use crate::{BuildEnv, BuildError, Ctx, Hooks, Reply, Shared};
+use model::differences::Compat;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{any::Any, sync::Arc};
@@ -94,7 +95,7 @@ pub trait AuthPlugin: Plugin {
     ///
     /// # Errors
     /// What the schema cannot say is wrong with it.
-    fn credential(credential: Self::Credential) -> Result<(IndexKey, Self::Compiled), BuildError>;
+    fn credential(credential: Self::Credential, compat: Compat) -> Result<(IndexKey, Self::Compiled), BuildError>;
 }
 
 /// A handler that public-api can publish on a route.
@@ -129,7 +130,7 @@ pub struct Built {
 pub const MISFIT: &str = "the configuration does not fit the plugin's type";
 
 /// Compiles a complete credential.
-pub type CompileCredential = fn(&Value) -> Result<Credential, BuildError>;
+pub type CompileCredential = fn(&Value, Compat) -> Result<Credential, BuildError>;
 
 /// A credential's place in its index, and what the plugin made of it.
 pub type Credential = (IndexKey, Arc<dyn Any + Send + Sync>);
@@ -181,8 +182,8 @@ pub fn describe<P: Plugin>() -> Description {
 /// Erases an authentication plugin's type.
 pub fn describe_auth<P: AuthPlugin>() -> Description {
     Description {
-        credential: Some(|value| {
-            let (key, compiled) = P::credential(read(value)?)?;
+        credential: Some(|value, compat| {
+            let (key, compiled) = P::credential(read(value)?, compat)?;
             Ok((key, Arc::new(compiled)))
         }),
         ..describe::<P>()

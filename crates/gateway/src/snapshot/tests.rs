@@ -82,7 +82,7 @@ impl AuthPlugin for Door {
     type Credential = DoorKey;
     type Compiled = ();
 
-    fn credential(credential: DoorKey) -> Result<(IndexKey, ()), BuildError> {
+    fn credential(credential: DoorKey, _: model::differences::Compat) -> Result<(IndexKey, ()), BuildError> {
         Ok((IndexKey(credential.key.into_bytes()), ()))
     }
 }

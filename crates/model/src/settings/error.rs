@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::differences::UnknownDifference;
+use crate::differences::BadSwitch;
 use crate::yaml::{MissingVariable, YamlError};
 
 /// A `config.yaml` that cannot be used.
@@ -24,9 +24,9 @@ pub enum SettingsError {
         /// What is there; the type only, when it could be a secret.
         got: String,
     },
-    /// `portcullis.compat` names no difference.
+    /// `portcullis.compat` asks for what there is not.
     #[error(transparent)]
-    UnknownDifference(#[from] UnknownDifference),
+    BadSwitch(#[from] BadSwitch),
     /// An admin key that is printed in APISIX's documentation.
     #[error(
         "deployment.admin.admin_key: the key of \"{0}\" is a published example; choose another, or set portcullis.compat.example-admin-key"

@@ -31,7 +31,11 @@ impl CredentialHeader {
 
 /// A query argument that carries a credential.
 #[derive(Debug)]
-pub(crate) struct CredentialArg(String);
+pub(crate) struct CredentialArg {
+    name: String,
+    /// Whether hiding it also changes the target as it was received, which variables and logs show.
+    is_hidden_from_logs: bool,
+}
 
 /// What a query says of one argument.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,8 +49,8 @@ pub(crate) enum Argument<'a> {
 }
 
 impl CredentialArg {
-    pub(crate) fn new(name: String) -> Self {
-        Self(name)
+    pub(crate) fn new(name: String, is_hidden_from_logs: bool) -> Self {
+        Self { name, is_hidden_from_logs }
     }
 
     /// The argument's value, decoded.
@@ -71,9 +75,11 @@ impl CredentialArg {
             return;
         }
         cx.request.query = self.strip(query);
-        cx.request.target = self.strip_target(&cx.request.target);
-        let rewritten = cx.upstream.target.as_ref().map(|target| self.strip_target(target));
-        cx.upstream.target = Some(rewritten.unwrap_or_else(|| cx.request.target.clone()));
+        let target = cx.upstream.target.as_ref().unwrap_or(&cx.request.target);
+        cx.upstream.target = Some(self.strip_target(target));
+        if self.is_hidden_from_logs {
+            cx.request.target = self.strip_target(&cx.request.target);
+        }
     }
 
     fn strip_target(&self, target: &[u8]) -> Vec<u8> {
@@ -92,6 +98,6 @@ impl CredentialArg {
 
     fn is_in(&self, pair: &[u8]) -> bool {
         let name = pair.split(|&b| b == b'=').next().unwrap_or_default();
-        !name.is_empty() && *decode_query(name) == *self.0.as_bytes()
+        !name.is_empty() && *decode_query(name) == *self.name.as_bytes()
     }
 }

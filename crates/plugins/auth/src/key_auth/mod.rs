@@ -4,7 +4,10 @@
 mod tests;
 
 use crate::{Argument, Challenge, CredentialArg, CredentialHeader, conclude};
-use model::secret::Secret;
+use model::{
+    differences::{Compat, DifferenceId},
+    secret::Secret,
+};
 use plugin::{
     AuthPlugin, BuildEnv, BuildError, Consumer, Ctx, Hooks, IndexKey, Plugin, PluginClass, Posture, Refusal, Rewrite,
     RunPolicy, Spec, Step, refuse,
@@ -54,10 +57,11 @@ impl Plugin for KeyAuth {
     type Config = Config;
     type Metadata = ();
 
-    fn build(config: Config, _env: &BuildEnv<'_>) -> Result<Self, BuildError> {
+    fn build(config: Config, env: &BuildEnv<'_>) -> Result<Self, BuildError> {
+        let is_hidden_from_logs = env.compat.is_safe(DifferenceId::HiddenArgument);
         Ok(Self {
             header: CredentialHeader::new(config.header),
-            query: CredentialArg::new(config.query),
+            query: CredentialArg::new(config.query, is_hidden_from_logs),
             challenge: Challenge::new("apikey", &config.realm),
             hides_credentials: config.hide_credentials,
             anonymous: config.anonymous_consumer,
@@ -73,9 +77,9 @@ impl AuthPlugin for KeyAuth {
     type Credential = Credential;
     type Compiled = ();
 
-    fn credential(credential: Credential) -> Result<(IndexKey, ()), BuildError> {
+    fn credential(credential: Credential, compat: Compat) -> Result<(IndexKey, ()), BuildError> {
         let key = credential.key.expose().as_bytes();
-        if key.is_empty() {
+        if key.is_empty() && compat.is_safe(DifferenceId::EmptyCredential) {
             let reason = "the key is empty: every client that sends the header without a value would have it";
             return Err(BuildError(reason.to_owned()));
         }

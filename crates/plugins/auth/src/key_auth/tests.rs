@@ -90,7 +90,8 @@ fn a_target_that_was_rewritten_before_is_kept() {
 
 #[test]
 fn credentials_are_their_key_and_show_nothing() {
-    let credential = |key: &str| KeyAuth::credential(serde_json::from_value(json!({ "key": key })).unwrap());
+    let credential =
+        |key: &str| KeyAuth::credential(serde_json::from_value(json!({ "key": key })).unwrap(), Compat::default());
     assert!(credential("k").is_ok_and(|(key, ())| key.0 == b"k"));
     assert!(credential("").is_err());
     let shown = format!("{:?}", serde_json::from_value::<Credential>(json!({ "key": "hunter2" })).unwrap());

@@ -1,7 +1,10 @@
 //! Changes to the request's header.
 
 use super::target::split_digits;
-use model::vars::{Lookup, Template, number::write_number};
+use model::{
+    differences::{Compat, DifferenceId},
+    vars::{Lookup, Template, number::write_number},
+};
 use plugin::BuildError;
 use serde_json::{Map, Value};
 use wire::Fields;
@@ -15,14 +18,16 @@ pub(super) struct Headers {
 }
 
 /// A value with `$1` (a group of `regex_uri`) and `$name` in it.
-///
-/// Unlike in APISIX what a group brings in is never read as a template again: a client must not choose variables.
 #[derive(Debug)]
-struct Text(Vec<Part>);
+struct Text {
+    parts: Vec<Part>,
+    /// Whether what a group brings in is read as a template again, so that a client can choose variables: as in APISIX.
+    rereads: bool,
+}
 
 #[derive(Debug)]
 enum Part {
-    Template(Template),
+    Template { source: String, compiled: Template },
     Group(usize),
 }
 
@@ -35,11 +40,12 @@ pub(super) struct Changes<'a> {
 }
 
 impl Headers {
-    pub(super) fn compile(written: &Map<String, Value>) -> Result<Self, BuildError> {
+    pub(super) fn compile(written: &Map<String, Value>, compat: Compat) -> Result<Self, BuildError> {
+        let rereads = !compat.is_safe(DifferenceId::CapturedTemplates);
         let part = |name: &str| written.get(name).and_then(Value::as_object);
         let remove = written.get("remove").and_then(Value::as_array);
         if part("add").is_none() && part("set").is_none() && remove.is_none() {
-            return Ok(Self { set: compile_flat(written)?, ..Self::default() });
+            return Ok(Self { set: compile_flat(written, rereads)?, ..Self::default() });
         }
         let compile = |part: Option<&Map<String, Value>>| {
             part.into_iter()
@@ -47,7 +53,7 @@ impl Headers {
                 .map(|(name, value)| {
                     check_name(name)?;
                     let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-                    Ok((name.clone(), values.iter().map(text).collect::<Result<_, _>>()?))
+                    Ok((name.clone(), values.iter().map(|value| text(value, rereads)).collect::<Result<_, _>>()?))
                 })
                 .collect::<Result<Vec<_>, BuildError>>()
         };
@@ -95,7 +101,7 @@ impl Changes<'_> {
 }
 
 /// The form `{ name: value }`, which APISIX checks more strictly than the newer one.
-fn compile_flat(written: &Map<String, Value>) -> Result<Vec<(String, Vec<Text>)>, BuildError> {
+fn compile_flat(written: &Map<String, Value>, rereads: bool) -> Result<Vec<(String, Vec<Text>)>, BuildError> {
     written
         .iter()
         .map(|(name, value)| {
@@ -103,7 +109,7 @@ fn compile_flat(written: &Map<String, Value>) -> Result<Vec<(String, Vec<Text>)>
             if value.as_str().is_some_and(|text| !text.bytes().all(|b| matches!(b, b' '..=b'~'))) {
                 return Err("invalid value character in header".to_owned().into());
             }
-            Ok((name.clone(), vec![text(value)?]))
+            Ok((name.clone(), vec![text(value, rereads)?]))
         })
         .collect()
 }
@@ -121,16 +127,16 @@ fn check_name(name: &str) -> Result<(), BuildError> {
     Ok(())
 }
 
-fn text(value: &Value) -> Result<Text, BuildError> {
+fn text(value: &Value, rereads: bool) -> Result<Text, BuildError> {
     match value {
         Value::String(text) if text.bytes().any(|b| b != b'\t' && b.is_ascii_control()) => {
             Err("invalid value character in header".to_owned().into())
         }
-        Value::String(text) => Ok(Text::compile(text)),
+        Value::String(text) => Ok(Text::compile(text, rereads)),
         Value::Number(number) => {
             let mut text = Vec::new();
             write_number(number.as_f64().unwrap_or_default(), &mut text);
-            Ok(Text::compile(&String::from_utf8_lossy(&text)))
+            Ok(Text::compile(&String::from_utf8_lossy(&text), rereads))
         }
         _ => Err("invalid type as header value".to_owned().into()),
     }
@@ -138,7 +144,8 @@ fn text(value: &Value) -> Result<Text, BuildError> {
 
 impl Text {
     /// `$1`, `${1}`, and as APISIX reads them `$1}` and `${1`, are groups; a backslash before the `$` prevents it.
-    fn compile(text: &str) -> Self {
+    fn compile(text: &str, rereads: bool) -> Self {
+        let template = |source: String| Part::Template { compiled: Template::compile(&source), source };
         let (mut parts, mut literal, mut rest) = (Vec::new(), String::new(), text);
         while let Some((before, after)) = rest.split_once('$') {
             literal.push_str(before);
@@ -150,27 +157,33 @@ impl Text {
                 continue;
             };
             if !literal.is_empty() {
-                parts.push(Part::Template(Template::compile(&std::mem::take(&mut literal))));
+                parts.push(template(std::mem::take(&mut literal)));
             }
             parts.push(Part::Group(group));
             rest = behind.strip_prefix('}').unwrap_or(behind);
         }
         literal.push_str(rest);
         if !literal.is_empty() {
-            parts.push(Part::Template(Template::compile(&literal)));
+            parts.push(template(literal));
         }
-        Self(parts)
+        Self { parts, rereads }
     }
 
     fn render(&self, captures: &[Vec<u8>], lookup: &dyn Lookup) -> Vec<u8> {
+        let captured = |index: usize| captures.get(index).map_or(&[][..], Vec::as_slice);
         let mut raw = Vec::new();
-        for part in &self.0 {
+        for part in &self.parts {
             match part {
-                Part::Template(template) => {
-                    template.render(lookup, &mut raw);
-                }
-                Part::Group(index) => raw.extend_from_slice(captures.get(*index).map_or(&[], Vec::as_slice)),
+                Part::Template { source, .. } if self.rereads => raw.extend_from_slice(source.as_bytes()),
+                Part::Template { compiled, .. } => drop(compiled.render(lookup, &mut raw)),
+                Part::Group(index) => raw.extend_from_slice(captured(*index)),
             }
+        }
+        if self.rereads {
+            // What is not text has no variables in it that APISIX could find.
+            let source = String::from_utf8_lossy(&raw).into_owned();
+            raw.clear();
+            Template::compile(&source).render(lookup, &mut raw);
         }
         safe(&raw)
     }
@@ -208,7 +221,7 @@ mod tests {
     }
 
     fn compile(written: &Value) -> Result<Headers, BuildError> {
-        Headers::compile(written.as_object().unwrap())
+        Headers::compile(written.as_object().unwrap(), Compat::default())
     }
 
     fn run(written: &Value) -> (String, Option<String>) {

@@ -47,7 +47,7 @@ impl Plugin for ProxyRewrite {
     type Config = Config;
     type Metadata = ();
 
-    fn build(config: Config, _env: &BuildEnv<'_>) -> Result<Self, BuildError> {
+    fn build(config: Config, env: &BuildEnv<'_>) -> Result<Self, BuildError> {
         let method = match &config.method {
             Some(name) => Some(
                 Method::from_bytes(name.as_bytes()).ok_or_else(|| BuildError(format!("invalid method \"{name}\"")))?,
@@ -59,10 +59,11 @@ impl Plugin for ProxyRewrite {
                 config.uri.as_deref(),
                 config.regex_uri.as_deref().unwrap_or_default(),
                 config.use_real_request_uri_unsafe,
+                env.compat,
             )?,
             method,
             host: config.host,
-            headers: Headers::compile(&config.headers.unwrap_or_default())?,
+            headers: Headers::compile(&config.headers.unwrap_or_default(), env.compat)?,
         })
     }
 

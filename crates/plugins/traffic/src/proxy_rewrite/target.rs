@@ -1,6 +1,7 @@
 //! The path and query that go upstream.
 
 use model::{
+    differences::{Compat, DifferenceId},
     pattern::{Case, Pattern, StepLimit},
     vars::{Lookup, Template},
 };
@@ -11,6 +12,7 @@ use plugin::BuildError;
 pub(super) struct Target {
     source: Source,
     is_raw: bool,
+    escape: fn(&[u8], &mut Vec<u8>),
 }
 
 #[derive(Debug)]
@@ -52,7 +54,12 @@ pub(super) struct MatchFailed {
 }
 
 impl Target {
-    pub(super) fn compile(uri: Option<&str>, regex_uri: &[String], is_raw: bool) -> Result<Self, BuildError> {
+    pub(super) fn compile(
+        uri: Option<&str>,
+        regex_uri: &[String],
+        is_raw: bool,
+        compat: Compat,
+    ) -> Result<Self, BuildError> {
         if !regex_uri.len().is_multiple_of(2) {
             return Err("The length of regex_uri should be an even number".to_owned().into());
         }
@@ -68,7 +75,11 @@ impl Target {
             None if patterns.is_empty() => Source::Received,
             None => Source::Patterns(patterns),
         };
-        Ok(Self { source, is_raw })
+        let escape = match compat.is_safe(DifferenceId::SeparatorsInValues) {
+            true => escape_separators,
+            false => escape_first_separator,
+        };
+        Ok(Self { source, is_raw, escape })
     }
 
     pub(super) fn rewrite(&self, received: &Received<'_>, lookup: &dyn Lookup) -> Result<Rewritten, MatchFailed> {
@@ -81,7 +92,7 @@ impl Target {
             Source::Uri(template) => {
                 may_have_query = true;
                 let mut target = Vec::new();
-                template.render_with(lookup, &mut target, &escape_separator);
+                template.render_with(lookup, &mut target, &self.escape);
                 if self.is_raw
                     && let (_, Some(query)) = wire::path::split_query(original)
                 {
@@ -136,8 +147,16 @@ fn encode(target: &[u8], may_have_query: bool, query: &[u8]) -> Vec<u8> {
     encoded
 }
 
+/// As APISIX does it.
+fn escape_first_separator(value: &[u8], out: &mut Vec<u8>) {
+    let end = value.iter().position(|&b| b == b'?').map_or(value.len(), |at| at + 1);
+    let (first, rest) = value.split_at(end);
+    escape_separators(first, out);
+    out.extend_from_slice(rest);
+}
+
 /// `?` in a variable's value does not begin the query.
-fn escape_separator(value: &[u8], out: &mut Vec<u8>) {
+fn escape_separators(value: &[u8], out: &mut Vec<u8>) {
     for &b in value {
         match b {
             b'?' => out.extend_from_slice(b"%3F"),
@@ -246,7 +265,8 @@ mod tests {
         let (raw, query) = wire::path::split_query(target.as_bytes());
         let path = wire::path::MatchPath::normalise(raw).unwrap().path;
         let received = Received { path: &path, query: query.unwrap_or_default(), target: target.as_bytes() };
-        let rewritten = Target::compile(uri, &regex_uri, is_raw).unwrap().rewrite(&received, &Vars).unwrap();
+        let rewritten =
+            Target::compile(uri, &regex_uri, is_raw, Compat::default()).unwrap().rewrite(&received, &Vars).unwrap();
         String::from_utf8(rewritten.target).unwrap()
     }
 
@@ -290,7 +310,7 @@ mod tests {
             (&["^/a", "/${1"], "invalid regex_uri(^/a, /${1): the closing bracket"),
         ] {
             let regex_uri: Vec<String> = regex_uri.iter().map(|&text| text.to_owned()).collect();
-            let refused = Target::compile(None, &regex_uri, false).unwrap_err().to_string();
+            let refused = Target::compile(None, &regex_uri, false, Compat::default()).unwrap_err().to_string();
             assert!(refused.starts_with(error), "{refused}");
         }
     }
@@ -300,7 +320,8 @@ mod tests {
         let pair = [r"^/(?:(?=a)(?:a|aa))+$".to_owned(), "/x".to_owned()];
         let path = format!("/{}b", "a".repeat(200));
         let received = Received { path: path.as_bytes(), query: b"", target: path.as_bytes() };
-        let error = Target::compile(None, &pair, false).unwrap().rewrite(&received, &Vars).unwrap_err();
+        let error =
+            Target::compile(None, &pair, false, Compat::default()).unwrap().rewrite(&received, &Vars).unwrap_err();
         assert!(error.to_string().starts_with("failed to match the uri /aaa"), "{error}");
     }
 }
