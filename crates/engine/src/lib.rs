@@ -6,6 +6,7 @@ pub mod h1;
 pub mod h2;
 mod limits;
 mod listener;
+mod pace;
 mod pool;
 mod service;
 mod timer;

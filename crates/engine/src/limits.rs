@@ -17,7 +17,7 @@ pub struct Limits {
     pub body_read_timeout: Duration,
     /// Time for a whole request body.
     pub body_timeout: Duration,
-    /// Bytes a second that a request body must bring on average, after a grace of five seconds.
+    /// Bytes a second that a head and a body must bring on average, after a grace of five seconds each; 0 asks for none.
     pub min_rate: u64,
     /// Time between two writes of a response.
     pub send_timeout: Duration,
@@ -25,23 +25,35 @@ pub struct Limits {
     pub request_body: Option<u64>,
     /// Requests on one connection.
     pub requests_per_connection: u64,
-    /// Connections in all, per worker.
+    /// Connections in all, over all workers.
     pub connections: usize,
-    /// Connections of one client address, per worker.
+    /// Connections of one client address, over all workers; `usize::MAX` is without bound.
     pub connections_per_client: usize,
     /// HTTP/2.
     pub h2: H2Limits,
 }
 
-/// What an HTTP/2 connection may cost.
+/// What an HTTP/2 connection may cost. Frames are counted over ten seconds.
 #[derive(Debug, Clone)]
 pub struct H2Limits {
     /// Whether HTTP/2 by prior knowledge is answered at all.
     pub enabled: bool,
     /// Streams at a time.
     pub concurrent_streams: u32,
-    /// Streams that the client may reset before they are answered, over the connection's pending ones.
-    pub pending_resets: usize,
+    /// Streams that the client resets, and as many that it makes us reset; also those that may wait to be forgotten then.
+    pub resets: u32,
+    /// CONTINUATION frames of one head; h2 takes no more than six for a header list of the default size.
+    pub continuations: u32,
+    /// SETTINGS frames.
+    pub settings: u32,
+    /// PING frames, over those that go with what the client is sent.
+    pub pings: u32,
+    /// DATA frames without content, but those that end a stream.
+    pub empty_data: u32,
+    /// WINDOW_UPDATE frames, over those that go with what the client is sent.
+    pub window_updates: u32,
+    /// PRIORITY frames and those of unknown types, over two for each request.
+    pub priorities: u32,
     /// Bytes of a decoded header list.
     pub header_list_bytes: u32,
     /// Bytes of a stream's receive window.
@@ -50,8 +62,6 @@ pub struct H2Limits {
     pub connection_window: u32,
     /// Bytes buffered for sending, per stream.
     pub send_buffer: usize,
-    /// Frames of control (SETTINGS, PING, empty DATA, CONTINUATION, RST_STREAM, PRIORITY) a second.
-    pub control_frames_per_second: u32,
 }
 
 impl Default for Limits {
@@ -80,12 +90,17 @@ impl Default for H2Limits {
         Self {
             enabled: true,
             concurrent_streams: 128,
-            pending_resets: 20,
+            resets: 100,
+            continuations: 6,
+            settings: 100,
+            pings: 100,
+            empty_data: 100,
+            window_updates: 1000,
+            priorities: 200,
             header_list_bytes: 32 << 10,
             stream_window: 64 << 10,
             connection_window: 1 << 20,
             send_buffer: 64 << 10,
-            control_frames_per_second: 200,
         }
     }
 }

@@ -13,4 +13,7 @@ pub trait Service: 'static {
 
     /// A request was refused before it could be served; `reason` is one of a closed set of names.
     fn refused(&self, connection: ConnectionFacts, status: u16, reason: &'static str);
+
+    /// A connection was ended for what its client did on it; `reason` is one of a closed set of names.
+    fn cut(&self, connection: ConnectionFacts, reason: &'static str);
 }

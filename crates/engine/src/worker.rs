@@ -1,4 +1,5 @@
 use crate::{Limits, Listener, Service, clock::InTurns, h1};
+use parking_lot::Mutex;
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -24,6 +25,8 @@ pub struct Census {
     pub active: AtomicU64,
     /// Turned away because a limit was reached.
     pub refused: AtomicU64,
+    /// Open connections of each client's address; kept only if they are limited.
+    clients: Mutex<HashMap<IpAddr, usize>>,
 }
 
 /// Tells one worker's idle connections that the gateway is going to end.
@@ -72,7 +75,6 @@ struct Worker<S> {
     limits: Rc<Limits>,
     drain: Rc<Drain>,
     census: Arc<Census>,
-    clients: RefCell<HashMap<IpAddr, usize>>,
     next_id: Cell<u64>,
 }
 
@@ -87,7 +89,7 @@ pub fn serve<S: Service>(
     drain: Rc<Drain>,
     census: Arc<Census>,
 ) -> io::Result<()> {
-    let worker = Rc::new(Worker { service, limits, drain, census, clients: RefCell::default(), next_id: Cell::new(0) });
+    let worker = Rc::new(Worker { service, limits, drain, census, next_id: Cell::new(0) });
     for listener in listeners {
         let listener = TcpListener::from_std(listener)?;
         spawn_local(worker.clone().accept(listener));
@@ -141,18 +143,43 @@ impl<S: Service> Worker<S> {
 
     /// A place for one more connection of this client, if the limits leave one.
     fn place(self: &Rc<Self>, client: IpAddr) -> Option<Place<S>> {
-        let mut clients = self.clients.borrow_mut();
-        let of_client = clients.entry(client).or_default();
-        if self.drain.open.get() >= self.limits.connections || *of_client >= self.limits.connections_per_client {
-            if *of_client == 0 {
-                clients.remove(&client);
-            }
+        let (census, limits) = (&self.census, &self.limits);
+        let active = census.active.fetch_add(1, Ordering::Relaxed);
+        if active >= limits.connections as u64 || !census.admits(client, limits.connections_per_client) {
+            census.active.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        *of_client += 1;
         self.drain.open.set(self.drain.open.get() + 1);
-        self.census.active.fetch_add(1, Ordering::Relaxed);
         Some(Place { worker: self.clone(), client, id: self.next_id.get() })
+    }
+}
+
+impl Census {
+    fn admits(&self, client: IpAddr, max: usize) -> bool {
+        if max == usize::MAX {
+            return true;
+        }
+        let mut clients = self.clients.lock();
+        match clients.get_mut(&client) {
+            Some(open) if *open >= max => return false,
+            Some(open) => *open += 1,
+            None if max == 0 => return false,
+            None => drop(clients.insert(client, 1)),
+        }
+        true
+    }
+
+    fn forget(&self, client: IpAddr, max: usize) {
+        if max == usize::MAX {
+            return;
+        }
+        let mut clients = self.clients.lock();
+        if let Some(open) = clients.get_mut(&client) {
+            *open -= 1;
+            if *open == 0 {
+                clients.remove(&client);
+            }
+        }
     }
 }
 
@@ -169,12 +196,6 @@ impl<S> Drop for Place<S> {
         worker.drain.open.set(worker.drain.open.get().saturating_sub(1));
         worker.drain.forget(self.id);
         worker.census.active.fetch_sub(1, Ordering::Relaxed);
-        let mut clients = worker.clients.borrow_mut();
-        if let Some(of_client) = clients.get_mut(&self.client) {
-            *of_client -= 1;
-            if *of_client == 0 {
-                clients.remove(&self.client);
-            }
-        }
+        worker.census.forget(self.client, worker.limits.connections_per_client);
     }
 }

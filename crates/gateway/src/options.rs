@@ -23,7 +23,6 @@ pub fn limits(settings: &Settings) -> Limits {
         keepalive_timeout: written.keepalive_timeout,
         body_read_timeout: written.body_idle_timeout,
         body_timeout: written.body_timeout.unwrap_or(FOREVER),
-        // Without a minimum rate a byte a day is enough.
         min_rate: written.min_rate.unwrap_or(0),
         send_timeout: written.send_timeout,
         request_body: written.request_body,
@@ -33,13 +32,14 @@ pub fn limits(settings: &Settings) -> Limits {
         h2: H2Limits {
             enabled: settings.listen.http2,
             concurrent_streams: written.h2.max_concurrent_streams,
-            pending_resets: usize::try_from(written.h2.max_resets).unwrap_or(usize::MAX),
+            resets: written.h2.max_resets,
+            continuations: written.h2.max_continuations,
+            settings: written.h2.max_settings,
+            pings: written.h2.max_pings,
+            empty_data: written.h2.max_empty_data,
+            window_updates: written.h2.max_window_updates,
+            priorities: written.h2.max_priorities,
             header_list_bytes: written.h2.header_list_bytes,
-            control_frames_per_second: written
-                .h2
-                .max_continuations
-                .saturating_add(written.h2.max_settings)
-                .saturating_add(written.h2.max_pings),
             ..defaults.h2
         },
     }

@@ -115,7 +115,7 @@ differences! {
     /// `slow-clients`
     SlowClients = "slow-clients" {
         apisix: "a request head may take 60 s between two reads, a body as long as it trickles",
-        portcullis: "a request head has 15 s in all, a body 300 s and a minimum rate",
+        portcullis: "a request head has 15 s in all, a body 300 s, and both a minimum rate",
         why: "slow clients hold connections for nothing",
     }
     /// `ambiguous-path`

@@ -218,6 +218,8 @@ impl Downstream for Client {
         if std::time::Instant::now() < deadline { Poll::Pending } else { Poll::Ready(()) }
     }
 
+    fn close_after(&self) {}
+
     fn abort(&self) {
         self.0.lock().aborted += 1;
     }

@@ -46,7 +46,10 @@ impl<A: Api> Service for ApiService<A> {
             Ok(body) => {
                 let (raw_path, query) = path::split_query(&head.target);
                 match path::MatchPath::normalise(raw_path) {
-                    Err(_) => Reply::status(400),
+                    Err(_) => {
+                        downstream.close_after();
+                        Reply::status(400)
+                    }
                     Ok(normal) => {
                         let call = Call {
                             path: String::from_utf8_lossy(&normal.path).into_owned(),
@@ -66,6 +69,10 @@ impl<A: Api> Service for ApiService<A> {
 
     fn refused(&self, connection: ConnectionFacts, status: u16, reason: &'static str) {
         tracing::warn!(reason, status, client = %connection.peer.0.ip(), "request to an API of the gateway refused");
+    }
+
+    fn cut(&self, connection: ConnectionFacts, reason: &'static str) {
+        tracing::warn!(reason, client = %connection.peer.0.ip(), "connection to an API of the gateway ended");
     }
 }
 

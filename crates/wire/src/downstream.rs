@@ -54,6 +54,9 @@ pub trait Downstream: BodySource {
     /// Ready when the deadline has passed. One timer serves all waits of an exchange, so it has to be asked again after each wake-up.
     fn poll_deadline(&self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()>;
 
+    /// Closes the connection after this response. Where several streams share one, only the stream ends.
+    fn close_after(&self);
+
     /// Ends the exchange without completing the response: the connection (or stream) is reset.
     fn abort(&self);
 

@@ -177,10 +177,8 @@ fn set_target(target: &[u8], head: &mut RequestHead) -> Result<(), Refused> {
             head.authority.extend_from_slice(host);
             head.target.extend_from_slice(target);
         }
-        b"*" if head.method == Method::Options => {
-            head.authority.extend_from_slice(host);
-            head.target.push(b'*');
-        }
+        // The server as a whole is nothing that a route could be for; nginx, and so APISIX, refuses it with 400 too.
+        b"*" if head.method == Method::Options => return Err((400, "asterisk-target")),
         _ => {
             let (authority, rest) = absolute(target).ok_or((400, "malformed-target"))?;
             if authority.is_empty() || !is_authority(authority) {

@@ -4,7 +4,11 @@ use super::{
     parse::{self, Refused},
     queue::Queue,
 };
-use crate::{Limits, Service, Timer, buffers, worker::Drain};
+use crate::{
+    Limits, Service, Timer, buffers,
+    pace::{self, Pace},
+    worker::Drain,
+};
 use bytes::{Buf, Bytes, BytesMut};
 use std::{
     cell::RefCell,
@@ -36,8 +40,6 @@ const PIPELINE_MAX: usize = 16 << 10;
 const DISCARD_MAX: u64 = 64 << 10;
 /// How long a closing connection waits for the client to read what was sent.
 const LINGER: Duration = Duration::from_secs(2);
-/// Time after which the minimum rate is asked for.
-const RATE_GRACE: Duration = Duration::from_secs(5);
 /// The client's preface of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -61,10 +63,9 @@ struct Conn {
     // Of the request being served:
     body: Body,
     body_max: Option<u64>,
-    body_since: Instant,
+    pace: Pace,
     body_bytes: u64,
     wants_continue: bool,
-    last_read: Instant,
     received: u64,
     version: Version,
     is_head: bool,
@@ -236,10 +237,9 @@ impl Conn {
             head_since: now,
             body: Body::Done,
             body_max: None,
-            body_since: now,
+            pace: Pace::new(now),
             body_bytes: 0,
             wants_continue: false,
-            last_read: now,
             received: 0,
             version: Version::Http11,
             is_head: false,
@@ -298,7 +298,8 @@ impl Conn {
                     let wait = if is_idle && self.requests > 0 {
                         self.limits.keepalive_timeout
                     } else {
-                        self.limits.head_timeout
+                        let allowed = pace::allowance(self.read.len() as u64, self.limits.min_rate);
+                        allowed.filter(|_| !is_idle).unwrap_or(Duration::MAX).min(self.limits.head_timeout)
                     };
                     ready!(self.timer.poll(cx, self.head_since + wait));
                     return Poll::Ready(if is_idle { Next::Close } else { Next::Refuse((408, "head-timeout")) });
@@ -368,7 +369,8 @@ impl Conn {
             _ => Body::Chunked(Box::default()),
         };
         self.body_max = self.limits.request_body;
-        (self.body_since, self.last_read, self.last_write) = (now, now, now);
+        self.pace = Pace::new(now);
+        self.last_write = now;
         self.body_bytes = 0;
         self.received = end as u64;
         self.version = head.version;
@@ -403,7 +405,7 @@ impl Conn {
             });
             let error = match poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read) {
                 Poll::Ready(Ok(n)) if n > 0 => {
-                    self.last_read = crate::now();
+                    self.pace.came(n, crate::now());
                     continue;
                 }
                 Poll::Ready(_) => {
@@ -411,12 +413,7 @@ impl Conn {
                     BodyError::Gone
                 }
                 Poll::Pending => {
-                    let since = self.body_since;
-                    let earned =
-                        Duration::from_millis(self.body_bytes.saturating_mul(1000) / self.limits.min_rate.max(1));
-                    let deadline = (self.last_read + self.limits.body_read_timeout)
-                        .min(since + self.limits.body_timeout)
-                        .min(since + RATE_GRACE + earned);
+                    let deadline = self.pace.deadline(crate::now(), &self.limits);
                     ready!(self.timer.poll(cx, deadline));
                     BodyError::TimedOut
                 }
@@ -633,6 +630,10 @@ impl Downstream for Server {
 
     fn poll_deadline(&self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         self.conn.borrow_mut().timer.poll(cx, deadline)
+    }
+
+    fn close_after(&self) {
+        self.conn.borrow_mut().keep_alive = false;
     }
 
     fn abort(&self) {

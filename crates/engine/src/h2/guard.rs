@@ -1,7 +1,11 @@
-use bytes::{Buf, Bytes};
+use super::frames::{Fault, Frames};
+use crate::{H2Limits, Timer};
+use bytes::Bytes;
 use std::{
+    cell::Cell,
     io::{self, IoSlice},
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -10,108 +14,82 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Length of a frame's header (RFC 9113, section 4.1).
-const FRAME_HEADER: usize = 9;
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const WINDOW_UPDATE: u8 = 8;
-/// Of frames that only cost work (SETTINGS, PING, RST_STREAM, PRIORITY, CONTINUATION, empty DATA), so many may come at once.
-const BURST: u32 = 4;
+/// How long a connection that ends waits for the client to read what was sent.
+const LINGER: Duration = Duration::from_secs(2);
+/// Bytes that are read and dropped meanwhile.
+const LINGER_MAX: usize = 256 << 10;
 
-/// The connection's bytes, with an eye on frames that cost us and not the client.
+/// Why a connection has to end; set by the guard, read by the connection's task.
+pub(super) type Verdict = Rc<Cell<Option<Fault>>>;
+
+/// The connection's bytes, with an eye on the frames in them.
 #[derive(Debug)]
 pub(super) struct Guarded {
     io: TcpStream,
     /// What was read before it was known to be HTTP/2.
     read: Bytes,
-    /// Bytes of the preface that are still to be passed over.
-    preface: usize,
-    header: [u8; FRAME_HEADER],
-    header_len: usize,
-    payload: usize,
-    per_second: u32,
-    window: Instant,
-    control: u32,
+    frames: Frames,
+    verdict: Verdict,
+    last_write: Rc<Cell<Instant>>,
+    timer: Timer,
+    lingers: Option<Instant>,
+    left: usize,
 }
 
 impl Guarded {
-    pub(super) fn new(io: TcpStream, read: Bytes, per_second: u32) -> Self {
-        Self {
-            io,
-            read,
-            preface: 24,
-            header: [0; FRAME_HEADER],
-            header_len: 0,
-            payload: 0,
-            per_second,
-            window: Instant::now(),
-            control: 0,
-        }
+    /// `last_write` is kept at the time when the client took bytes last.
+    pub(super) fn new(
+        io: TcpStream,
+        read: Bytes,
+        bounds: H2Limits,
+        verdict: Verdict,
+        last_write: Rc<Cell<Instant>>,
+    ) -> Self {
+        let frames = Frames::new(bounds, crate::now());
+        Self { io, read, frames, verdict, last_write, timer: Timer::default(), lingers: None, left: LINGER_MAX }
     }
 
-    /// Follows the frames; false when there are too many of the wrong kind.
-    fn follow(&mut self, mut bytes: &[u8]) -> bool {
-        while !bytes.is_empty() {
-            let skip = (self.preface + self.payload).min(bytes.len());
-            if skip > 0 {
-                let of_preface = self.preface.min(skip);
-                self.preface -= of_preface;
-                self.payload -= skip - of_preface;
-                bytes.advance(skip);
-                continue;
-            }
-            let n = (FRAME_HEADER - self.header_len).min(bytes.len());
-            let (Some(to), Some(from)) = (self.header.get_mut(self.header_len..self.header_len + n), bytes.get(..n))
-            else {
-                return false;
-            };
-            to.copy_from_slice(from);
-            self.header_len += n;
-            bytes.advance(n);
-            if self.header_len == FRAME_HEADER {
-                self.header_len = 0;
-                let [a, b, c, kind, ..] = self.header;
-                self.payload = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-                let is_control = !matches!(kind, DATA | HEADERS | WINDOW_UPDATE) || (kind == DATA && self.payload == 0);
-                if is_control && !self.count() {
-                    return false;
-                }
-            }
+    fn wrote(&mut self, bytes: &[u8]) {
+        self.last_write.set(crate::now());
+        if let Err(fault) = self.frames.sent(bytes)
+            && self.verdict.get().is_none()
+        {
+            self.verdict.set(Some(fault));
         }
-        true
-    }
-
-    fn count(&mut self) -> bool {
-        if self.window.elapsed() >= Duration::from_secs(1) {
-            self.window = Instant::now();
-            self.control = 0;
-        }
-        self.control += 1;
-        self.control <= self.per_second.saturating_mul(BURST)
     }
 }
 
 impl AsyncRead for Guarded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        if self.read.is_empty() {
-            ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        } else {
-            let n = self.read.len().min(buf.remaining());
-            buf.put_slice(&self.read.split_to(n));
+        let this = &mut *self;
+        if this.verdict.get().is_some() {
+            // Nobody is to be woken: the connection's task looks at the verdict after every turn.
+            return Poll::Pending;
         }
-        let is_within = self.follow(buf.filled().get(before..).unwrap_or_default());
-        if is_within {
-            Poll::Ready(Ok(()))
+        let before = buf.filled().len();
+        if this.read.is_empty() {
+            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
         } else {
-            Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "too many control frames")))
+            let n = this.read.len().min(buf.remaining());
+            buf.put_slice(&this.read.split_to(n));
+        }
+        match this.frames.follow(buf.filled().get(before..).unwrap_or_default(), crate::now()) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(fault) => {
+                // Nothing of it is acted upon.
+                buf.set_filled(before);
+                this.verdict.set(Some(fault));
+                Poll::Pending
+            }
         }
     }
 }
 
 impl AsyncWrite for Guarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let n = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
+        self.wrote(buf.get(..n).unwrap_or_default());
+        Poll::Ready(Ok(n))
     }
 
     fn poll_write_vectored(
@@ -119,7 +97,14 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let n = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs))?;
+        let mut left = n;
+        for buf in bufs {
+            let step = left.min(buf.len());
+            self.wrote(buf.get(..step).unwrap_or_default());
+            left -= step;
+        }
+        Poll::Ready(Ok(n))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -130,7 +115,27 @@ impl AsyncWrite for Guarded {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
+    /// Ends our direction and waits shortly for the client's end: with unread bytes left, the kernel would reset the
+    /// connection, and a GOAWAY on its way would be lost.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let this = &mut *self;
+        let until = match this.lingers {
+            Some(until) => until,
+            None => {
+                ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+                *this.lingers.insert(crate::now() + LINGER)
+            }
+        };
+        let mut piece = [0; 4096];
+        loop {
+            let mut buf = ReadBuf::new(&mut piece);
+            match Pin::new(&mut this.io).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() && this.left > buf.filled().len() => {
+                    this.left -= buf.filled().len();
+                }
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => return this.timer.poll(cx, until).map(Ok),
+            }
+        }
     }
 }

@@ -1,13 +1,17 @@
 //! HTTP/2 with clients, by prior knowledge (RFC 9113).
 
+mod frames;
 mod guard;
 mod stream;
 
 use crate::{Limits, Service, Timer, worker::Drain};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, Stream};
-use guard::Guarded;
+use guard::{Guarded, Verdict};
+use h2::Reason;
 use std::{
+    cell::Cell,
+    future::Future,
     pin::Pin,
     rc::Rc,
     task::Poll,
@@ -31,19 +35,23 @@ pub(crate) async fn run<S: Service>(
     id: u64,
 ) {
     let bounds = &limits.h2;
-    let guarded = Guarded::new(io, read, bounds.control_frames_per_second);
+    let begun = crate::now();
+    let verdict = Verdict::default();
+    let last_write = Rc::new(Cell::new(begun));
+    let guarded = Guarded::new(io, read, bounds.clone(), verdict.clone(), last_write.clone());
+    let resets = usize::try_from(bounds.resets).unwrap_or(usize::MAX);
     let handshake = h2::server::Builder::new()
         .initial_window_size(bounds.stream_window)
         .initial_connection_window_size(bounds.connection_window)
         .max_concurrent_streams(bounds.concurrent_streams)
         .max_header_list_size(bounds.header_list_bytes)
         .max_send_buffer_size(bounds.send_buffer)
-        .max_concurrent_reset_streams(bounds.pending_resets)
-        .max_pending_accept_reset_streams(bounds.pending_resets)
-        .max_local_error_reset_streams(Some(bounds.pending_resets))
+        .max_concurrent_reset_streams(resets)
+        .max_pending_accept_reset_streams(resets)
+        // Counted over a connection's whole life there, and over ten seconds by the guard.
+        .max_local_error_reset_streams(None)
         .handshake::<_, Bytes>(guarded);
     let mut timer = Timer::default();
-    let begun = crate::now();
     let mut handshake = std::pin::pin!(handshake);
     let shaken = std::future::poll_fn(|cx| match handshake.as_mut().poll(cx) {
         Poll::Ready(shaken) => Poll::Ready(shaken.ok()),
@@ -51,12 +59,13 @@ pub(crate) async fn run<S: Service>(
     })
     .await;
     let Some(mut connection) = shaken else {
-        return service.refused(facts, 400, "h2-handshake");
+        return service.cut(facts, "h2-handshake");
     };
     let mut exchanges = FuturesUnordered::new();
     let mut requests = 0u64;
-    let mut idle_since = crate::now();
+    let mut idle_since = begun;
     let mut ending: Option<Instant> = None;
+    let mut is_cut = false;
     std::future::poll_fn(|cx| {
         if ending.is_none() && drain.poll_begun(id, cx) {
             connection.graceful_shutdown();
@@ -64,9 +73,7 @@ pub(crate) async fn run<S: Service>(
         }
         loop {
             // Answers are queued before the connection is polled, so that they leave in the same turn.
-            while let Poll::Ready(Some(())) = Pin::new(&mut exchanges).poll_next(cx) {
-                idle_since = crate::now();
-            }
+            while let Poll::Ready(Some(())) = Pin::new(&mut exchanges).poll_next(cx) {}
             match connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     requests += 1;
@@ -87,32 +94,66 @@ pub(crate) async fn run<S: Service>(
                     });
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    if error.is_go_away() || error.is_reset() || error.is_library() {
-                        service.refused(facts, 400, "h2-protocol");
+                    if let Some(reason) = fault(&error)
+                        && !is_cut
+                    {
+                        service.cut(facts, reason);
                     }
                     return Poll::Ready(());
                 }
                 Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending => break,
+                Poll::Pending => match verdict.get() {
+                    Some(fault) if !is_cut => {
+                        service.cut(facts, fault.name);
+                        is_cut = true;
+                        ending = Some(crate::now() + SHUTDOWN);
+                        exchanges.clear();
+                        connection.abrupt_shutdown(fault.code);
+                    }
+                    _ => break,
+                },
             }
         }
         let now = crate::now();
-        let is_idle = exchanges.is_empty();
         let deadline = match ending {
             Some(at) => at,
-            None if is_idle => idle_since + limits.keepalive_timeout,
-            None => now + limits.keepalive_timeout,
-        };
-        match timer.poll(cx, deadline) {
-            Poll::Ready(()) if ending.is_none() && is_idle => {
-                connection.graceful_shutdown();
-                ending = Some(now + SHUTDOWN);
-                cx.waker().wake_by_ref();
-                Poll::Pending
+            None if !exchanges.is_empty() => {
+                idle_since = now;
+                return Poll::Pending;
             }
-            Poll::Ready(()) if ending.is_some() => Poll::Ready(()),
-            _ => Poll::Pending,
+            // Answers that are complete and on their way to a slow client.
+            None if connection.has_streams() => {
+                idle_since = now;
+                last_write.get() + limits.send_timeout
+            }
+            None => idle_since + limits.keepalive_timeout,
+        };
+        if timer.poll(cx, deadline).is_pending() {
+            return Poll::Pending;
         }
+        if ending.is_some() || connection.has_streams() {
+            return Poll::Ready(());
+        }
+        connection.graceful_shutdown();
+        ending = Some(now + SHUTDOWN);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     })
     .await;
+}
+
+/// The name of what the client did wrong, if it was for that that the connection was ended.
+fn fault(error: &h2::Error) -> Option<&'static str> {
+    if !error.is_library() {
+        return None;
+    }
+    Some(match error.reason()? {
+        Reason::NO_ERROR => return None,
+        Reason::FLOW_CONTROL_ERROR => "h2-flow-control-error",
+        Reason::FRAME_SIZE_ERROR => "h2-frame-size-error",
+        Reason::COMPRESSION_ERROR => "h2-compression-error",
+        // Its own bounds: small DATA frames, header lists, streams that had to be refused.
+        Reason::ENHANCE_YOUR_CALM => "h2-excess",
+        _ => "h2-protocol-error",
+    })
 }

@@ -1,6 +1,7 @@
 use crate::{
     Limits, Timer,
     h1::{is_forbidden_trailer, parse},
+    pace::Pace,
 };
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, server::SendResponse};
@@ -10,16 +11,15 @@ use std::{
     collections::VecDeque,
     rc::Rc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 use wire::{
-    BodyError, BodyLength, BodySource, Downstream, Fields, Frame, Method, RequestHead, ResponseHead, SendError,
+    BodyError, BodyLength, BodySource, Downstream, Fields, Frame, Method, RequestHead, ResponseHead, SendError, Source,
     Version, downstream::Tunnel,
 };
 
 /// Bytes queued for a client before the upstream has to wait.
 const QUEUE_MAX: usize = 128 << 10;
-const RATE_GRACE: Duration = Duration::from_secs(5);
 
 /// One request on an HTTP/2 connection.
 pub(super) struct H2Stream {
@@ -30,12 +30,13 @@ struct State {
     recv: RecvStream,
     length: BodyLength,
     is_read: bool,
+    /// Whether the client sends its body only when it is told to.
+    wants_continue: bool,
     failed: Option<BodyError>,
     to_release: usize,
     body_bytes: u64,
     body_max: Option<u64>,
-    since: Instant,
-    last_read: Instant,
+    pace: Pace,
     send: Send,
     queue: VecDeque<Bytes>,
     queued: usize,
@@ -90,14 +91,14 @@ pub(super) fn receive(
     let now = crate::now();
     let state = State {
         is_read: recv.is_end_stream(),
+        wants_continue: !recv.is_end_stream() && head.fields.contains("expect"),
         recv,
         length,
         failed: None,
         to_release: 0,
         body_bytes: 0,
         body_max: limits.request_body,
-        since: now,
-        last_read: now,
+        pace: Pace::new(now),
         send: Send::Head(respond),
         queue: VecDeque::new(),
         queued: 0,
@@ -125,7 +126,6 @@ fn refuse(respond: &mut SendResponse<Bytes>, status: u16) {
     if let Ok(mut send) = respond.send_response(response, false) {
         let _ = send.send_data(Bytes::from(page), true);
     }
-    respond.send_reset(Reason::NO_ERROR);
 }
 
 /// Checks what h2 leaves to us (RFC 9113, sections 8.2 and 8.3) and builds the head.
@@ -174,9 +174,12 @@ fn read_head(parts: &http::request::Parts, limits: &Limits) -> Result<(RequestHe
     if bytes > limits.header_bytes as u64 {
         return Err((431, "headers-too-large"));
     }
-    match head.fields.get("expect") {
-        Some(expect) if !expect.eq_ignore_ascii_case(b"100-continue") => return Err((417, "expectation")),
-        _ => {}
+    if head.fields.get_all("expect").any(|expect| !expect.eq_ignore_ascii_case(b"100-continue")) {
+        return Err((417, "expectation"));
+    }
+    // h2 keeps the scheme only beside an authority, and takes any.
+    if parts.uri.authority().is_some() && !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
+        return Err((400, "malformed-scheme"));
     }
     let authority = parts.uri.authority().map(|a| a.as_str().as_bytes());
     let authority = match (authority, host) {
@@ -193,8 +196,8 @@ fn read_head(parts: &http::request::Parts, limits: &Limits) -> Result<(RequestHe
     if target.len() > limits.request_line {
         return Err((414, "request-line-too-long"));
     }
-    let is_form = target.starts_with('/') || (target == "*" && head.method == Method::Options);
-    if !is_form || target.contains('#') {
+    // The server as a whole, `OPTIONS *`, is nothing that a route could be for; nginx refuses it too.
+    if !target.starts_with('/') || target.contains('#') {
         return Err((400, "malformed-target"));
     }
     head.target.extend_from_slice(target.as_bytes());
@@ -207,15 +210,13 @@ fn is_length(value: &[u8]) -> bool {
 }
 
 impl H2Stream {
-    /// Sends what is left, and tells the client not to send more than it has.
+    /// Sends what is left. If the request's rest was never read, h2 tells the client behind a whole answer that it is not
+    /// wanted (RFC 9113, section 8.1), once the stream is dropped; a reset of ours would overtake the answer.
     pub(super) async fn finish(&self) {
         let _ = std::future::poll_fn(|cx| self.poll_flush(cx)).await;
         let state = &mut *self.state.borrow_mut();
         if !state.is_ended {
             state.reset(Reason::INTERNAL_ERROR);
-        } else if !state.is_read {
-            // The answer is complete; the rest of the request is not wanted (RFC 9113, section 8.1).
-            state.reset(Reason::NO_ERROR);
         }
     }
 }
@@ -246,7 +247,7 @@ impl State {
         }
         let error = match self.recv.poll_data(cx) {
             Poll::Ready(Some(Ok(data))) => {
-                self.last_read = crate::now();
+                self.pace.came(data.len(), crate::now());
                 self.to_release = data.len();
                 self.body_bytes += data.len() as u64;
                 match self.body_max {
@@ -276,10 +277,17 @@ impl State {
                 Err(_) => BodyError::Gone,
             },
             Poll::Pending => {
-                let earned = Duration::from_millis(self.body_bytes.saturating_mul(1000) / self.limits.min_rate.max(1));
-                let deadline = (self.last_read + self.limits.body_read_timeout)
-                    .min(self.since + self.limits.body_timeout)
-                    .min(self.since + RATE_GRACE + earned);
+                if std::mem::take(&mut self.wants_continue)
+                    && let Send::Head(respond) = &mut self.send
+                {
+                    let _ = respond.send_informational(response(
+                        &ResponseHead::new(100, Source::Gateway),
+                        None,
+                        false,
+                        &mut 0,
+                    ));
+                }
+                let deadline = self.pace.deadline(crate::now(), &self.limits);
                 ready!(self.timer.poll(cx, deadline));
                 BodyError::TimedOut
             }
@@ -384,6 +392,7 @@ impl Downstream for H2Stream {
     fn send_interim(&self, head: &ResponseHead) {
         let state = &mut *self.state.borrow_mut();
         if let Send::Head(respond) = &mut state.send {
+            state.wants_continue &= head.status != 100;
             let mut size = 0;
             let _ = respond.send_informational(response(head, None, false, &mut size));
         }
@@ -487,6 +496,8 @@ impl Downstream for H2Stream {
     fn poll_deadline(&self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         self.state.borrow_mut().timer.poll(cx, deadline)
     }
+
+    fn close_after(&self) {}
 
     fn abort(&self) {
         self.state.borrow_mut().reset(Reason::INTERNAL_ERROR);

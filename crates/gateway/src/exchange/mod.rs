@@ -156,6 +156,7 @@ impl Edge {
             };
             tracing::warn!(reason, client = %exchange.cx.client, "request refused");
             self.shared.stats.refused.fetch_add(1, Ordering::Relaxed);
+            downstream.close_after();
             return exchange.reply(Reply::status(400), wire::Source::Gateway).await;
         }
         if snapshot.routes().needs_body() && request::has_readable_body(&exchange.cx.request) {
@@ -205,6 +206,11 @@ impl Service for Edge {
     fn refused(&self, connection: ConnectionFacts, status: u16, reason: &'static str) {
         self.shared.stats.refused.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(reason, status, client = %connection.peer.0.ip(), "request refused");
+    }
+
+    fn cut(&self, connection: ConnectionFacts, reason: &'static str) {
+        self.shared.stats.refused.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(reason, client = %connection.peer.0.ip(), "connection ended");
     }
 }
 

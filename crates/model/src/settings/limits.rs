@@ -27,7 +27,7 @@ pub struct Limits {
     pub send_timeout: Duration,
     /// How long a connection may be idle between requests.
     pub keepalive_timeout: Duration,
-    /// Slowest body after the first seconds, in bytes per second; `None`: any.
+    /// Slowest head and body after their first five seconds, in bytes per second; `None`: any.
     pub min_rate: Option<u64>,
     /// Most connections of the node.
     pub connections: usize,
@@ -43,19 +43,25 @@ pub struct Limits {
     pub h2: H2Limits,
 }
 
-/// Bounds of an HTTP/2 connection.
+/// Bounds of an HTTP/2 connection. A client that goes beyond one that counts frames loses its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct H2Limits {
     /// Most streams at once.
     pub max_concurrent_streams: u32,
-    /// Most streams a client may reset, within ten seconds.
+    /// Most streams that a client may reset, and as many that it may make us reset, within ten seconds.
     pub max_resets: u32,
     /// Most CONTINUATION frames of one head.
     pub max_continuations: u32,
     /// Most SETTINGS frames, within ten seconds.
     pub max_settings: u32,
-    /// Most PING frames, within ten seconds.
+    /// Most PING frames, within ten seconds, over those that go with what the client is sent.
     pub max_pings: u32,
+    /// Most DATA frames without content, within ten seconds.
+    pub max_empty_data: u32,
+    /// Most WINDOW_UPDATE frames, within ten seconds, over those that go with what the client is sent.
+    pub max_window_updates: u32,
+    /// Most PRIORITY frames and frames of unknown types, within ten seconds, over two for each request.
+    pub max_priorities: u32,
     /// Longest list of header fields, uncompressed, in bytes.
     pub header_list_bytes: u32,
 }
@@ -109,9 +115,12 @@ impl H2Limits {
         Ok(Self {
             max_concurrent_streams: reader.take("portcullis.limits.h2.max_concurrent_streams")?.unwrap_or(128),
             max_resets: reader.take("portcullis.limits.h2.max_resets")?.unwrap_or(100),
-            max_continuations: reader.take("portcullis.limits.h2.max_continuations")?.unwrap_or(8),
+            max_continuations: reader.take("portcullis.limits.h2.max_continuations")?.unwrap_or(6),
             max_settings: reader.take("portcullis.limits.h2.max_settings")?.unwrap_or(100),
             max_pings: reader.take("portcullis.limits.h2.max_pings")?.unwrap_or(100),
+            max_empty_data: reader.take("portcullis.limits.h2.max_empty_data")?.unwrap_or(100),
+            max_window_updates: reader.take("portcullis.limits.h2.max_window_updates")?.unwrap_or(1000),
+            max_priorities: reader.take("portcullis.limits.h2.max_priorities")?.unwrap_or(200),
             header_list_bytes: reader.take("portcullis.limits.h2.header_list_bytes")?.unwrap_or(32_768),
         })
     }
