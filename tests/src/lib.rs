@@ -7,6 +7,7 @@
 
 mod gateway;
 mod http;
+pub mod http2;
 mod upstream;
 
 pub use gateway::{Gateway, KEY, binary, free_port, route_to};

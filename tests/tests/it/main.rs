@@ -4,13 +4,21 @@
 
 mod admin;
 mod bodies;
+<<<<<<< HEAD
 mod cases;
+=======
+mod closing;
+>>>>>>> 996d418 (End-to-end: HTTP/2 with an honest client and by hand, floods, paces, closing)
 mod connections;
 mod fields;
 mod hostile_request;
 mod hostile_response;
+mod http2;
+mod http2_limits;
+mod http2_malformed;
 mod lifecycle;
 mod limits;
 mod nodes;
+mod pace;
 mod protection;
 mod routes;

@@ -14,16 +14,6 @@ fn an_absolute_target_becomes_a_path_with_its_host() {
 }
 
 #[test]
-fn options_asterisk_is_answered() {
-    let upstream = Upstream::hello();
-    let gateway = Gateway::before(&upstream);
-    let mut client = gateway.client();
-    let answer = client.ask("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!((200..500).contains(&answer.status()), "{}", answer.start);
-    assert_eq!(client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status(), 200);
-}
-
-#[test]
 fn no_spelling_of_a_path_gets_around_the_route_that_protects_it() {
     let upstream = Upstream::hello();
     let gateway = Gateway::with_one_worker();
