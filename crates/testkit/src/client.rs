@@ -108,6 +108,8 @@ impl Downstream for Client {
         timer.as_mut().poll(cx)
     }
 
+    fn close_after(&self) {}
+
     fn abort(&self) {
         self.is_aborted.set(true);
     }
