@@ -4,11 +4,8 @@
 
 mod admin;
 mod bodies;
-<<<<<<< HEAD
 mod cases;
-=======
 mod closing;
->>>>>>> 996d418 (End-to-end: HTTP/2 with an honest client and by hand, floods, paces, closing)
 mod connections;
 mod fields;
 mod hostile_request;
