@@ -146,6 +146,7 @@ fn settings_that_protect_and_cannot_be_honoured_end_the_start() {
         ("nginx_config/http/real_ip_recursive", json!("on")),
         ("portcullis/no_such_setting", json!(1)),
         ("portcullis/compat/no-such-difference", json!(true)),
+        ("portcullis/compat/secret-sealing", json!(true)),
         ("wasm", json!({ "plugins": [] })),
         ("ext-plugin", json!({ "cmd": ["x"] })),
         ("discovery", json!({ "dns": { "servers": ["127.0.0.1:8600"] } })),

@@ -335,6 +335,10 @@ fn what_cannot_be_used_is_closed_and_never_skipped() {
             vec![open(), ("/routes/1", json!({ "uri": "/1", "plugins": { "mark": { "fails": true } } }))],
         ),
         (
+            "a reference that leads nowhere",
+            vec![open(), ("/routes/1", json!({ "uri": "/1", "plugins": { "mark": { "tag": "$env://NONE" } } }))],
+        ),
+        (
             "an expression that cannot be read",
             vec![open(), ("/routes/1", json!({ "uri": "/1", "vars": [["a", "??", 1]] }))],
         ),
@@ -426,6 +430,19 @@ fn a_broken_global_rule_closes_everything_and_a_broken_consumer_nothing_but_itse
     assert!(world.snapshot().closed().is_some());
     world.set("/global_rules/g", None);
     assert!(world.snapshot().closed().is_none());
+}
+
+#[test]
+fn a_credential_whose_reference_leads_nowhere_is_nobodys() {
+    let door = |key: &str| json!({ "door": { "key": key } });
+    let mut world = World::of(&[
+        ("/consumers/a", json!({ "username": "a", "plugins": door("$env://NONE") })),
+        ("/consumers/b", json!({ "username": "b", "plugins": door("k") })),
+        ("/consumers/b/credentials/x", json!({ "plugins": door("$secret://vault/1/k") })),
+    ]);
+    let snapshot = world.snapshot();
+    let finds = |key: &str| snapshot.find("door", key.as_bytes()).is_some();
+    assert_eq!(["k", "$env://NONE", "$secret://vault/1/k", ""].map(finds), [true, false, false, false]);
 }
 
 #[test]

@@ -15,10 +15,20 @@ const LOST_REVISIONS: u64 = 1_000_000;
 /// An open data directory.
 pub(super) struct Opened {
     /// Held as long as the store is open.
-    pub(super) lock: File,
+    pub(super) lock: Lock,
     pub(super) file: DocFile,
     pub(super) documents: Documents,
     pub(super) recovered: Option<Recovered>,
+}
+
+/// A data directory that is this process's own.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that is being started has a copy of the file until it runs its own program.
+        let _ = self.0.unlock();
+    }
 }
 
 /// The files of a data directory.
@@ -137,13 +147,13 @@ fn set_aside(layout: &Layout) -> io::Result<Option<PathBuf>> {
     Ok(Some(aside))
 }
 
-fn lock(layout: &Layout) -> Result<File, StoreError> {
+fn lock(layout: &Layout) -> Result<Lock, StoreError> {
     let path = layout.lock();
     let file = disk::private(OpenOptions::new().write(true).create(true).truncate(false))
         .open(&path)
         .map_err(|error| unavailable(&path, error))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::Locked(layout.directory.clone())),
         Err(TryLockError::Error(error)) => Err(unavailable(&path, error)),
     }
@@ -159,4 +169,20 @@ fn create_directory(directory: &Path) -> io::Result<()> {
 
 fn unavailable(path: &Path, reason: impl std::fmt::Display) -> StoreError {
     StoreError::Unavailable(format!("{}: {reason}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_lock_does_not_hold_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        let held = lock(&layout).unwrap();
+        assert!(matches!(lock(&layout), Err(StoreError::Locked(_))));
+        let _inherited = held.0.try_clone().unwrap();
+        drop(held);
+        assert!(lock(&layout).is_ok());
+    }
 }

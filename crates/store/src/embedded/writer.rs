@@ -1,6 +1,5 @@
 //! The one thread that writes the file.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::backup;
 use super::file::DocFile;
-use super::open::Layout;
+use super::open::{Layout, Lock};
 use crate::ledger::Ledger;
 use crate::{Op, Revision, StoreError};
 
@@ -34,7 +33,7 @@ pub(super) struct Writer {
     file: Option<DocFile>,
     ledger: Arc<Ledger>,
     commits: Arc<AtomicU64>,
-    _lock: File,
+    _lock: Lock,
 }
 
 // === impl Writer ===
@@ -42,7 +41,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         directory: &Path,
-        lock: File,
+        lock: Lock,
         file: DocFile,
         ledger: Arc<Ledger>,
         commits: Arc<AtomicU64>,
