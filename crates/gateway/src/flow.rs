@@ -100,7 +100,8 @@ impl Flow {
         entries
             .sort_by(|(a, one), (b, other)| (rank(a.kind()), one.created, a).cmp(&(rank(b.kind()), other.created, b)));
         for (key, entry) in entries {
-            let written = Written::new(&entry.value);
+            let value = entry.value();
+            let written = Written { value: &value, text: entry.text };
             compiler.change(&key, None, Some(&written), entry.problem.as_deref());
             view.put(&plugins, key, &written, entry.modified.0, Some(entry.created.0));
         }

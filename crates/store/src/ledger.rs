@@ -105,7 +105,7 @@ impl Plan<'_> {
                 Op::Put { key, value, .. } => {
                     let entry = Entry {
                         key: key.clone(),
-                        value,
+                        text: value.to_string().into(),
                         created: found.map_or(revision, |(created, _)| created),
                         modified: revision,
                         problem: None,

@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::disk;
 use crate::{DocKey, Documents, Entry, Revision};
@@ -13,6 +13,7 @@ use crate::{DocKey, Documents, Entry, Revision};
 #[derive(Serialize, Deserialize)]
 struct Copy<'a> {
     revision: Revision,
+    #[serde(borrow)]
     documents: Vec<Document<'a>>,
 }
 
@@ -21,23 +22,21 @@ struct Document<'a> {
     key: std::borrow::Cow<'a, DocKey>,
     created: Revision,
     modified: Revision,
-    value: std::borrow::Cow<'a, Value>,
+    #[serde(borrow)]
+    value: &'a RawValue,
 }
 
 /// Puts a copy in place of the one before.
-pub(super) fn write(path: &Path, documents: &Documents) -> io::Result<()> {
+pub(super) fn write<'a>(path: &Path, documents: &'a Documents) -> io::Result<()> {
     use std::borrow::Cow::Borrowed;
-    let entries = documents.entries.iter();
+    let document = |entry: &'a Entry| {
+        let Entry { key, text, created, modified, .. } = entry;
+        let value = serde_json::from_str(text)?;
+        Ok(Document { key: Borrowed(key), created: *created, modified: *modified, value })
+    };
     let copy = Copy {
         revision: documents.revision,
-        documents: entries
-            .map(|entry| Document {
-                key: Borrowed(&entry.key),
-                created: entry.created,
-                modified: entry.modified,
-                value: Borrowed(&entry.value),
-            })
-            .collect(),
+        documents: documents.entries.iter().map(document).collect::<Result<_, serde_json::Error>>()?,
     };
     let json = serde_json::to_vec(&copy)?;
     let mut bytes = seal_line(&json).into_bytes();
@@ -60,7 +59,7 @@ pub(super) fn read(path: &Path) -> Result<Documents, String> {
     let copy: Copy<'_> = serde_json::from_slice(json).map_err(|_| damaged())?;
     let entry = |document: Document<'_>| Entry {
         key: document.key.into_owned(),
-        value: document.value.into_owned(),
+        text: document.value.get().into(),
         created: document.created,
         modified: document.modified,
         problem: None,

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::tally::Tally;
 use crate::ledger::Plan;
@@ -77,7 +77,7 @@ impl DocFile {
             let mut documents = transaction.open_table(DOCUMENTS)?;
             for (key, entry) in changes {
                 let key = key.as_str();
-                let record = entry.map(encode).transpose()?;
+                let record = entry.map(encode);
                 let replaced = match &record {
                     Some(record) => documents.insert(key, record.as_slice())?,
                     None => documents.remove(key)?,
@@ -152,23 +152,22 @@ fn guarded<T>(use_file: impl FnOnce() -> Result<T, FileError>) -> Result<T, File
         .unwrap_or_else(|_| Err(FileError::Damaged("reading it failed an assertion".to_owned())))
 }
 
-fn encode(entry: &Entry) -> Result<Vec<u8>, FileError> {
+fn encode(entry: &Entry) -> Vec<u8> {
     let mut record = Vec::new();
     record.extend(entry.created.0.to_be_bytes());
     record.extend(entry.modified.0.to_be_bytes());
-    serde_json::to_writer(&mut record, &entry.value)
-        .map_err(|error| FileError::Failed(format!("{}: {error}", entry.key)))?;
-    Ok(record)
+    record.extend(entry.text.as_bytes());
+    record
 }
 
 fn decode(key: &str, record: &[u8]) -> Result<Entry, FileError> {
     let damaged = |what: &str| FileError::Damaged(format!("{key}: {what}"));
     let (created, rest) = record.split_first_chunk().ok_or_else(|| damaged("record is too short"))?;
     let (modified, json) = rest.split_first_chunk().ok_or_else(|| damaged("record is too short"))?;
-    let value: Value = serde_json::from_slice(json).map_err(|_| damaged("record is not JSON"))?;
+    let json: &RawValue = serde_json::from_slice(json).map_err(|_| damaged("record is not JSON"))?;
     Ok(Entry {
         key: DocKey::parse(key).map_err(|error| FileError::Damaged(error.to_string()))?,
-        value,
+        text: json.get().into(),
         created: Revision(u64::from_be_bytes(*created)),
         modified: Revision(u64::from_be_bytes(*modified)),
         problem: None,

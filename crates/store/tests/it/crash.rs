@@ -46,12 +46,12 @@ fn acknowledged_writes_survive_kill() {
         let store = open(dir.path());
         let documents = load(&store);
         let pairs: std::collections::BTreeMap<&DocKey, _> =
-            documents.entries.iter().map(|entry| (&entry.key, &entry.value)).collect();
+            documents.entries.iter().map(|entry| (&entry.key, entry.value())).collect();
         for (id, n) in &acknowledged {
-            assert_eq!(pairs.get(&key(&format!("/routes/{id}"))), Some(&&document(*n)), "lost {id}");
+            assert_eq!(pairs.get(&key(&format!("/routes/{id}"))), Some(&document(*n)), "lost {id}");
         }
         for (path, value) in &pairs {
-            assert_eq!(**value, document(value["n"].as_u64().unwrap()));
+            assert_eq!(*value, document(value["n"].as_u64().unwrap()));
             let other = match path.as_str().strip_prefix("/routes/") {
                 Some(id) => format!("/upstreams/{id}"),
                 None => path.as_str().replace("/upstreams/", "/routes/"),

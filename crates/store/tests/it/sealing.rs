@@ -38,10 +38,10 @@ fn no_secret_is_in_any_file() {
     let dir = tempfile::tempdir().unwrap();
     let store = sealed(Arc::new(open(dir.path())), dir.path());
     run(store.put(key("/consumers/jack"), document(), Expect::Any)).unwrap();
-    assert_eq!(load(&store).entries[0].value, document());
+    assert_eq!(load(&store).entries[0].value(), document());
     drop(store);
     let store = sealed(Arc::new(open(dir.path())), dir.path());
-    assert_eq!(load(&store).entries[0].value, document());
+    assert_eq!(load(&store).entries[0].value(), document());
     assert_eq!(load(&store).entries[0].problem, None);
 
     let mut names = Vec::new();
@@ -65,7 +65,7 @@ fn a_watcher_sees_secrets_opened() {
     let mut changes = store.watch(load(&store).revision);
     run(store.put(key("/consumers/jack"), document(), Expect::Any)).unwrap();
     match run(changes.next()) {
-        Some(Change::Put(entry)) => assert_eq!(entry.value, document()),
+        Some(Change::Put(entry)) => assert_eq!(entry.value(), document()),
         other => panic!("{other:?}"),
     }
 }
@@ -77,7 +77,7 @@ fn what_cannot_be_opened_is_a_problem_of_its_document_only() {
     let store = sealed(inner.clone(), dir.path());
     let with = |secret: &str| json!({ "plugins": { "key-auth": { "key": secret } } });
     run(store.put(key("/consumers/good"), with("s3"), Expect::Any)).unwrap();
-    let text = load(inner.as_ref()).entries[0].value["plugins"]["key-auth"]["key"].clone();
+    let text = load(inner.as_ref()).entries[0].value()["plugins"]["key-auth"]["key"].clone();
     let text = text.as_str().unwrap();
 
     let elsewhere = tempfile::tempdir().unwrap();
@@ -96,7 +96,7 @@ fn what_cannot_be_opened_is_a_problem_of_its_document_only() {
     for entry in &documents.entries {
         let good = entry.key == key("/consumers/good");
         assert_eq!(entry.problem.is_none(), good, "{}", entry.key);
-        let secret = &entry.value["plugins"]["key-auth"]["key"];
+        let secret = &entry.value()["plugins"]["key-auth"]["key"];
         assert_eq!(*secret, if good { json!("s3") } else { Value::Null });
     }
 }
@@ -108,8 +108,8 @@ fn a_secret_that_looks_sealed_is_sealed_like_any_other() {
     let store = sealed(inner.clone(), dir.path());
     let value = json!({ "headers": "pcv1:0000:AAAA" });
     run(store.put(key("/a/1"), value.clone(), Expect::Any)).unwrap();
-    assert_ne!(load(inner.as_ref()).entries[0].value, value);
-    assert_eq!(load(&store).entries[0].value, value);
+    assert_ne!(load(inner.as_ref()).entries[0].value(), value);
+    assert_eq!(load(&store).entries[0].value(), value);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn values_of_apisix_and_plain_values_are_read() {
     let store = sealed(inner.clone(), dir.path());
     for (stored, read) in [("3KxZfy/YIZ/ejJTEIbS09g==", "secret"), ("plain", "plain")] {
         run(inner.put(key("/a/1"), json!({ "headers": stored }), Expect::Any)).unwrap();
-        assert_eq!(load(&store).entries[0].value, json!({ "headers": read }));
+        assert_eq!(load(&store).entries[0].value(), json!({ "headers": read }));
     }
 }
 
