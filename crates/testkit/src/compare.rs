@@ -33,7 +33,7 @@ pub struct Seen {
 pub(crate) fn differences(request: &Request, answer: &Answer, seen: &[Seen]) -> String {
     let mut wrong = Wrong(String::new());
     if request.status != answer.status {
-        wrong.say("status", &request.status, &format!("{} with {:?}", answer.status, text(&answer.body)));
+        wrong.say("status", &request.status, &format_args!("{} with {:?}", answer.status, text(&answer.body)));
     }
     wrong.fields("response_headers", &request.response_headers, &answer.fields);
     if let Some(body) = &request.body

@@ -7,6 +7,7 @@ mod bodies;
 mod cases;
 mod closing;
 mod connections;
+mod differences;
 mod fields;
 mod hostile_request;
 mod hostile_response;
