@@ -114,7 +114,8 @@ fn plugin_page(plugin: &Described) -> String {
     let ours: Vec<&Difference> = DIFFERENCES.iter().filter(|d| d.plugin == Some(plugin.name.as_str())).collect();
     if !ours.is_empty() {
         let _ = write!(page, "\n## Safer than APISIX\n\n{SWITCHES}");
-        page.extend(ours.into_iter().map(|difference| entry(difference, "###")));
+        let about = |difference: &Difference| (!difference.is_switchable).then(|| "Always in force.".to_owned());
+        page.extend(ours.into_iter().map(|difference| entry(difference, about(difference))));
     }
     page.truncate(page.trim_end().len());
     page + "\n"
@@ -158,23 +159,26 @@ fn first_sentence(doc: &str) -> &str {
 }
 
 /// Where the switches are described, from the page of a plugin.
-const SWITCHES: &str = "[Differences](../differences.md) says how one that has a switch is switched off.\n";
+const SWITCHES: &str = "How they are switched off is in [differences](../differences.md).\n";
 
 fn differences_page() -> String {
     let mut page = NOTICE.to_owned() + include_str!("../templates/differences.md");
-    page.push_str("\n## With a switch\n");
-    page.extend(DIFFERENCES.iter().filter(|difference| difference.is_switchable).map(|d| entry(d, "###")));
-    page.push_str("\n## Always in force\n");
-    page.extend(DIFFERENCES.iter().filter(|difference| !difference.is_switchable).map(|d| entry(d, "###")));
+    for (heading, is_switchable) in [("With a switch", true), ("Always in force", false)] {
+        let _ = write!(page, "\n## {heading}\n");
+        for difference in DIFFERENCES.iter().filter(|difference| difference.is_switchable == is_switchable) {
+            let about = difference.plugin.map(|plugin| format!("Plugin [{plugin}](plugins/{plugin}.md)."));
+            page.push_str(&entry(difference, about));
+        }
+    }
     page.push_str("\nWhat else a plugin does differently is on its page in [plugins](plugins/README.md).\n");
     page
 }
 
-fn entry(difference: &Difference, heading: &str) -> String {
+/// A difference on its own page, or on its plugin's; `about` is what that page does not say already.
+fn entry(difference: &Difference, about: Option<String>) -> String {
     let Difference { name, apisix, portcullis, why, .. } = difference;
-    let about = difference.plugin.map(|plugin| format!("Plugin {plugin}.\n\n")).unwrap_or_default();
-    let about = if difference.is_switchable { about } else { about + "It has no switch.\n\n" };
-    format!("\n{heading} {name}\n\n{about}- APISIX: {apisix}.\n- Portcullis: {portcullis}.\n- Why: {why}.\n")
+    let about = about.map(|about| format!("{about}\n\n")).unwrap_or_default();
+    format!("\n### {name}\n\n{about}- APISIX: {apisix}.\n- Portcullis: {portcullis}.\n- Why: {why}.\n")
 }
 
 /// Text that does not end a cell of a table.
