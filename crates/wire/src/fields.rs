@@ -1,6 +1,10 @@
+const SEPARATOR: &[u8] = b": ";
+const LINE_END: &[u8] = b"\r\n";
+
 /// Header or trailer fields in the order and the case in which they were written.
 ///
-/// All names and values share one buffer, so that a head costs no allocation once its connection is warm.
+/// All lines share one buffer, in the form in which HTTP/1 sends them (`name: value CR LF`), so that a head costs two allocations
+/// and is written by copying lines.
 /// Names are compared without regard to case (RFC 9110, section 5.1).
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
@@ -10,9 +14,9 @@ pub struct Fields {
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    name: u32,
+    /// Where the line begins.
+    at: u32,
     name_len: u16,
-    value: u32,
     value_len: u32,
 }
 
@@ -25,7 +29,7 @@ impl Fields {
     /// Makes room for so many more lines with so many bytes of names and values, in one step.
     pub fn reserve(&mut self, lines: usize, bytes: usize) {
         self.entries.reserve(lines);
-        self.buf.reserve(bytes);
+        self.buf.reserve(bytes + lines * (SEPARATOR.len() + LINE_END.len()));
     }
 
     /// A copy with room for so many more lines and bytes.
@@ -62,7 +66,7 @@ impl Fields {
 
     /// The first value of a name.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.entries.iter().find(|e| self.is_named(e, name.as_bytes())).map(|e| self.value(e))
+        self.entries.iter().find(|e| self.is_named(e, name.as_bytes())).map(|e| e.value(&self.buf))
     }
 
     /// The first value of a name, when it is UTF-8.
@@ -72,7 +76,7 @@ impl Fields {
 
     /// Every value of a name, in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        self.entries.iter().filter(move |e| self.is_named(e, name.as_bytes())).map(|e| self.value(e))
+        self.entries.iter().filter(move |e| self.is_named(e, name.as_bytes())).map(|e| e.value(&self.buf))
     }
 
     /// Whether a name is present.
@@ -94,7 +98,7 @@ impl Fields {
             if is_first {
                 *e = entry;
             }
-            is_first || !slice(buf, e.name, u32::from(e.name_len)).eq_ignore_ascii_case(name.as_bytes())
+            is_first || !e.name(buf).eq_ignore_ascii_case(name.as_bytes())
         });
     }
 
@@ -102,19 +106,25 @@ impl Fields {
     pub fn remove(&mut self, name: &str) -> bool {
         let before = self.entries.len();
         let buf = &self.buf;
-        self.entries.retain(|e| !slice(buf, e.name, u32::from(e.name_len)).eq_ignore_ascii_case(name.as_bytes()));
+        self.entries.retain(|e| !e.name(buf).eq_ignore_ascii_case(name.as_bytes()));
         before != self.entries.len()
     }
 
     /// Keeps the lines for which `keep(name, value)` holds.
     pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
         let buf = &self.buf;
-        self.entries.retain(|e| keep(slice(buf, e.name, u32::from(e.name_len)), slice(buf, e.value, e.value_len)));
+        self.entries.retain(|e| keep(e.name(buf), e.value(buf)));
     }
 
     /// All lines as `(name, value)`, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.entries.iter().map(|e| (self.name(e), self.value(e)))
+        self.entries.iter().map(|e| (e.name(&self.buf), e.value(&self.buf)))
+    }
+
+    /// All lines as `(name, value, line)`, the line as HTTP/1 sends it.
+    pub fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8], &[u8])> {
+        let buf = &self.buf;
+        self.entries.iter().map(move |e| (e.name(buf), e.value(buf), e.line(buf)))
     }
 
     /// Whether the bytes are a field name (a token, RFC 9110, section 5.1).
@@ -136,21 +146,31 @@ impl Fields {
 
     fn store(&mut self, name: &[u8], value: &[u8]) -> Entry {
         let at = self.buf.len() as u32;
+        self.buf.reserve(name.len() + value.len() + SEPARATOR.len() + LINE_END.len());
         self.buf.extend_from_slice(name);
+        self.buf.extend_from_slice(SEPARATOR);
         self.buf.extend_from_slice(value);
-        Entry { name: at, name_len: name.len() as u16, value: at + name.len() as u32, value_len: value.len() as u32 }
-    }
-
-    fn name(&self, e: &Entry) -> &[u8] {
-        slice(&self.buf, e.name, u32::from(e.name_len))
-    }
-
-    fn value(&self, e: &Entry) -> &[u8] {
-        slice(&self.buf, e.value, e.value_len)
+        self.buf.extend_from_slice(LINE_END);
+        Entry { at, name_len: name.len() as u16, value_len: value.len() as u32 }
     }
 
     fn is_named(&self, e: &Entry, name: &[u8]) -> bool {
-        usize::from(e.name_len) == name.len() && self.name(e).eq_ignore_ascii_case(name)
+        usize::from(e.name_len) == name.len() && e.name(&self.buf).eq_ignore_ascii_case(name)
+    }
+}
+
+impl Entry {
+    fn name<'a>(&self, buf: &'a [u8]) -> &'a [u8] {
+        slice(buf, self.at, u32::from(self.name_len))
+    }
+
+    fn value<'a>(&self, buf: &'a [u8]) -> &'a [u8] {
+        slice(buf, self.at + u32::from(self.name_len) + SEPARATOR.len() as u32, self.value_len)
+    }
+
+    fn line<'a>(&self, buf: &'a [u8]) -> &'a [u8] {
+        let framing = (SEPARATOR.len() + LINE_END.len()) as u32;
+        slice(buf, self.at, u32::from(self.name_len) + self.value_len + framing)
     }
 }
 

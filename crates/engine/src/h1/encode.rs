@@ -33,9 +33,9 @@ pub(crate) fn response_head(
     out.extend_from_slice(b"\r\n");
     let may_have_length = head.status >= 200 && head.status != 204;
     let mut framed = false;
-    for (name, value) in head.fields.iter() {
+    for (name, value, line) in head.fields.lines() {
         match framing_field(name) {
-            None => field(out, name, value),
+            None => out.extend_from_slice(line),
             Some(FramingField::Connection) => {}
             Some(FramingField::Length) if framed || !may_have_length => {}
             Some(FramingField::Length) => match (body, framing) {
@@ -90,10 +90,10 @@ pub(crate) fn request_head(
         field(out, b"Host", host);
     }
     let mut framed = false;
-    for (name, value) in fields.iter() {
+    for (name, _, line) in fields.lines() {
         match (framing_field(name), framing) {
             (None, _) if name.len() == 4 && name.eq_ignore_ascii_case(b"host") => field(out, name, host),
-            (None, _) => field(out, name, value),
+            (None, _) => out.extend_from_slice(line),
             (Some(FramingField::Length), OutFraming::Length(n)) if !framed => {
                 number(out, name, n);
                 framed = true;

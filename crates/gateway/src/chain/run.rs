@@ -11,8 +11,13 @@ use std::{
 use wire::{Frame, ResponseHead};
 
 /// `rewrite`, then the consumer's plugins, whose `rewrite` runs where the route had none of them.
-pub async fn rewrite(global: &Chain, chain: &mut EffectiveChain, snapshot: &Snapshot, cx: &mut Ctx) -> Option<Reply> {
-    let shared = &cx.shared.clone();
+pub async fn rewrite(
+    global: &Chain,
+    chain: &mut EffectiveChain,
+    snapshot: &Snapshot,
+    cx: &mut Ctx,
+    shared: &plugin::Shared,
+) -> Option<Reply> {
     for slot in active(global, chain) {
         if let Some(hook) = &slot.hooks.rewrite
             && passes(slot, chain, cx)
@@ -56,8 +61,7 @@ pub async fn rewrite(global: &Chain, chain: &mut EffectiveChain, snapshot: &Snap
 }
 
 /// `access`.
-pub async fn access(global: &Chain, chain: &EffectiveChain, cx: &mut Ctx) -> Option<Reply> {
-    let shared = &cx.shared.clone();
+pub async fn access(global: &Chain, chain: &EffectiveChain, cx: &mut Ctx, shared: &plugin::Shared) -> Option<Reply> {
     for slot in active(global, chain) {
         if let Some(hook) = &slot.hooks.access
             && passes(slot, chain, cx)
@@ -78,8 +82,8 @@ pub async fn before_proxy(
     chain: &EffectiveChain,
     cx: &mut Ctx,
     head: &mut UpstreamHead,
+    shared: &plugin::Shared,
 ) -> Option<Reply> {
-    let shared = &cx.shared.clone();
     for slot in active(global, chain) {
         if let Some(hook) = &slot.hooks.before_proxy
             && passes(slot, chain, cx)

@@ -109,7 +109,7 @@ impl<'a> Exchange<'a> {
         let host = upstream.host_for(pick, &self.cx.request.authority);
         let mut head = upstream_head::build(&self.cx, host, self.takes_trailers, &self.edge.options);
         let global = self.held.0.global();
-        if let Some(reply) = run::before_proxy(global, &self.chain, &mut self.cx, &mut head).await {
+        if let Some(reply) = run::before_proxy(global, &self.chain, &mut self.cx, &mut head, &self.edge.shared).await {
             return Err(Failed::Reply(reply));
         }
         let mut may_use_pool = true;

@@ -178,10 +178,10 @@ impl Edge {
         match matched {
             Ok(Some(found)) => {
                 exchange.cx.route = Some(found.route.facts.clone());
-                exchange.cx.matched_uri = Some(found.uri.clone());
-                exchange.cx.matched_host = found.host.clone();
+                exchange.cx.matched_uri = Some(found.uri);
+                exchange.cx.matched_host = found.host;
                 exchange.chain = EffectiveChain::of(&found.route);
-                exchange.route = Some(found.route.clone());
+                exchange.route = Some(found.route);
             }
             Ok(None) => {}
             Err(fault) => {
@@ -229,7 +229,7 @@ struct Exchange<'a> {
 
 impl Exchange<'_> {
     async fn run(&mut self) {
-        let held = self.held;
+        let (held, shared) = (self.held, &*self.edge.shared);
         let snapshot = &held.0;
         if let Some(reason) = snapshot.closed() {
             tracing::error!(reason, "a global rule is broken: every request is refused");
@@ -244,10 +244,10 @@ impl Exchange<'_> {
             tracing::error!(route = %self.route_id(), status, "the route refers to an object that does not exist");
             return self.reply(Reply::status(status), wire::Source::Gateway).await;
         }
-        if let Some(reply) = run::rewrite(global, &mut self.chain, snapshot, &mut self.cx).await {
+        if let Some(reply) = run::rewrite(global, &mut self.chain, snapshot, &mut self.cx, shared).await {
             return self.reply(reply, wire::Source::Plugin).await;
         }
-        if let Some(reply) = run::access(global, &self.chain, &mut self.cx).await {
+        if let Some(reply) = run::access(global, &self.chain, &mut self.cx, shared).await {
             return self.reply(reply, wire::Source::Plugin).await;
         }
         let Some(route) = self.route.clone() else {

@@ -55,6 +55,8 @@ pub struct Node {
     pub ip: Option<IpAddr>,
     /// Its port.
     pub port: u16,
+    /// The `Host` that it sees when it is named by its own name.
+    own_host: Box<[u8]>,
     priority: i64,
 }
 
@@ -77,7 +79,6 @@ pub struct CompiledUpstream {
     cursor: AtomicUsize,
     pass_host: PassHost,
     upstream_host: Option<Box<str>>,
-    default_port: u16,
     /// Timeouts.
     pub timeouts: Timeouts,
     /// Further attempts after a failed one.
@@ -122,6 +123,10 @@ impl CompiledUpstream {
                 host: node.host.as_str().into(),
                 ip: node.ip(),
                 port: node.port.unwrap_or(default_port),
+                own_host: match node.port {
+                    Some(port) if port != default_port => format!("{}:{port}", node.host).into_bytes().into(),
+                    _ => node.host.as_bytes().into(),
+                },
                 priority: node.priority,
             }));
             weights.push(u64::from(node.weight));
@@ -135,7 +140,6 @@ impl CompiledUpstream {
             nodes,
             pass_host: written.pass_host,
             upstream_host: written.upstream_host.as_deref().map(Into::into),
-            default_port,
             timeouts: written.timeout.as_ref().map(Into::into).unwrap_or_default(),
             retries: retries.min(MAX_RETRIES),
             retry_timeout: written.retry_timeout.filter(|t| *t > 0.0).and_then(|t| Duration::try_from_secs_f64(t).ok()),
@@ -159,8 +163,7 @@ impl CompiledUpstream {
         match (self.pass_host, &self.upstream_host) {
             (PassHost::Pass, _) if !authority.is_empty() => authority.to_vec(),
             (PassHost::Rewrite, Some(host)) => host.as_bytes().to_vec(),
-            _ if pick.port == self.default_port => pick.host.as_bytes().to_vec(),
-            _ => format!("{}:{}", pick.host, pick.port).into_bytes(),
+            _ => pick.own_host.to_vec(),
         }
     }
 }
