@@ -123,9 +123,10 @@ fn play(world: &World, global: &Value, route: &Value, consumer: &Value) -> (Vec<
     let found = snapshot.routes().find(&query, &cx).unwrap().unwrap();
     let mut chain = EffectiveChain::of(&found.route);
     let global: &Chain = snapshot.global();
-    let mut reply = run::rewrite(global, &mut chain, &snapshot, &mut cx, &Shared::default()).now_or_never().unwrap();
+    let shared = cx.shared.clone();
+    let mut reply = run::rewrite(global, &mut chain, &snapshot, &mut cx, &shared).now_or_never().unwrap();
     if reply.is_none() {
-        reply = run::access(global, &chain, &mut cx, &Shared::default()).now_or_never().unwrap();
+        reply = run::access(global, &chain, &mut cx, &shared).now_or_never().unwrap();
     }
     run::log(global, &chain, &mut cx);
     let notes = cx.request.fields.get_all("x-note").map(|note| String::from_utf8_lossy(note).into_owned()).collect();

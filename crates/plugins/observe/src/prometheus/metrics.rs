@@ -6,11 +6,12 @@
 //! `overflow` takes the rest.
 
 use super::settings::{Disabled, Family, Settings};
+use indexmap::IndexMap;
 use model::vars::{Lookup, Value};
 use parking_lot::Mutex;
 use std::{
     cell::Cell,
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     io::Write as _,
     net::IpAddr,
@@ -72,7 +73,7 @@ pub(super) struct Exchange<'a> {
 pub(super) type LabelSet = Box<[u8]>;
 
 /// One metric's series: by label set, the time of the last change and the values.
-pub(super) type Series<V> = HashMap<LabelSet, (Duration, V)>;
+pub(super) type Series<V> = IndexMap<LabelSet, (Duration, V)>;
 
 #[derive(Default)]
 pub(super) struct Stripe {
@@ -172,10 +173,13 @@ impl Metrics {
                 .apisix
                 .observe(exchange.total.saturating_sub(exchange.upstream.unwrap_or_default()), &settings.buckets);
 
-            let mut labels = Labels::begin(scratch, disabled.bandwidth);
-            labels.text(exchange.route);
-            labels.common(exchange);
-            labels.extra(&settings.bandwidth, lookup);
+            // Mostly the set is the same one.
+            if disabled.bandwidth != disabled.latency || settings.bandwidth.extra != settings.latency.extra {
+                let mut labels = Labels::begin(scratch, disabled.bandwidth);
+                labels.text(exchange.route);
+                labels.common(exchange);
+                labels.extra(&settings.bandwidth, lookup);
+            }
             let width = BANDWIDTH_LABELS.len() + settings.bandwidth.extra.len();
             let entry_of = entry(bandwidth, scratch, now, width, |set| {
                 self.admit(set, settings.max_series, |known| &mut known.bandwidth)
@@ -275,27 +279,34 @@ fn sum<V: Default>(totals: &mut Series<V>, part: &Series<V>, add: impl Fn(&mut V
 /// The values of a label set, or those of the overflow series.
 fn entry<'s, V: Default>(
     series: &'s mut Series<V>,
-    scratch: &mut Vec<u8>,
+    set: &[u8],
     now: Duration,
     width: usize,
     admit: impl FnOnce(&[u8]) -> bool,
 ) -> &'s mut V {
-    if !series.contains_key(scratch.as_slice()) {
-        if !admit(scratch) {
-            let mut labels = Labels::begin(scratch, 0);
-            for _ in 0..width {
-                labels.text("overflow");
-            }
-        }
-        series.entry(scratch.as_slice().into()).or_default();
-    }
-    match series.get_mut(scratch.as_slice()) {
-        Some((touched, value)) => {
+    let index = series.get_index_of(set).unwrap_or_else(|| {
+        let set = if admit(set) { set.into() } else { overflow(width) };
+        let entry = series.entry(set);
+        let index = entry.index();
+        entry.or_default();
+        index
+    });
+    match series.get_index_mut(index) {
+        Some((_, (touched, value))) => {
             *touched = now;
             value
         }
-        None => unreachable!("it was just inserted"),
+        None => unreachable!("it was found or inserted just now"),
     }
+}
+
+fn overflow(width: usize) -> LabelSet {
+    let mut set = Vec::new();
+    let mut labels = Labels::begin(&mut set, 0);
+    for _ in 0..width {
+        labels.text("overflow");
+    }
+    set.into()
 }
 
 impl Histogram {
