@@ -19,8 +19,15 @@ pub enum Expected {
 pub enum Change {
     /// Writes a document.
     Put(Key, Value, Expected),
-    /// Deletes a document.
-    Delete(Key, Expected),
+    /// Deletes a document; one that others refer to only by force.
+    Delete {
+        /// Which.
+        key: Key,
+        /// What must be true of it.
+        expected: Expected,
+        /// Also when others refer to it.
+        is_forced: bool,
+    },
 }
 
 /// Why nothing was changed.
@@ -50,11 +57,6 @@ pub trait Configuration: Send + Sync + 'static {
     /// # Errors
     /// What is wrong with it, in APISIX's words.
     fn check(&self, key: &Key, value: &Value) -> Result<(), String>;
-    /// Says who still uses a document.
-    ///
-    /// # Errors
-    /// Why it may not be deleted, in APISIX's words.
-    fn check_delete(&self, key: &Key) -> Result<(), String>;
     /// Checks, stores and publishes changes, all or none.
     fn write(&self, changes: Vec<Change>) -> impl Future<Output = Result<(), WriteError>> + Send;
     /// The enabled plugins.

@@ -169,15 +169,16 @@ impl Operation<'_> {
         let key = self.key(id).ok_or(Refusal::KeyNotFound)?;
         let is_forced = self.query.first("force") == Some("true");
         for _ in 0..ATTEMPTS {
-            if !is_forced {
-                conf.check_delete(&key).map_err(Refusal::Invalid)?;
-            }
             let stored = conf.document(&key).ok_or(Refusal::KeyNotFound)?;
             let mut all = vec![stored];
             if self.kind == Kind::Consumer {
                 all.extend(conf.documents(Kind::Credential, Some(id)));
             }
-            let deletions = all.into_iter().map(|one| Change::Delete(one.key, Expected::Revision(one.modified)));
+            let deletions = all.into_iter().map(|one| Change::Delete {
+                key: one.key,
+                expected: Expected::Revision(one.modified),
+                is_forced,
+            });
             match conf.write(deletions.collect()).await {
                 Ok(()) => return Ok(Done::Deleted(self.prefixed(&key.path()))),
                 Err(WriteError::Conflict) => {}

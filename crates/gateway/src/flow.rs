@@ -41,6 +41,8 @@ pub enum Write {
         key: Key,
         /// What must be true of the stored one.
         expect: Expect,
+        /// Also when others refer to it.
+        is_forced: bool,
     },
 }
 

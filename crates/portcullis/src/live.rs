@@ -45,10 +45,6 @@ impl Configuration for Live {
         check::check_alone(self.0.plugins(), self.0.shared(), key, value)
     }
 
-    fn check_delete(&self, key: &Key) -> Result<(), String> {
-        check::check_delete(&self.0.documents(), key)
-    }
-
     async fn write(&self, changes: Vec<Change>) -> Result<(), WriteError> {
         let expect = |expected| match expected {
             Expected::Absent => Expect::Absent,
@@ -56,7 +52,7 @@ impl Configuration for Live {
         };
         let writes = changes.into_iter().map(|change| match change {
             Change::Put(key, value, expected) => Write::Put { key, value, expect: expect(expected) },
-            Change::Delete(key, expected) => Write::Delete { key, expect: expect(expected) },
+            Change::Delete { key, expected, is_forced } => Write::Delete { key, expect: expect(expected), is_forced },
         });
         self.0.write(writes.collect()).await.map(drop).map_err(failed)
     }

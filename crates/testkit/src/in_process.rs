@@ -81,7 +81,7 @@ impl Gateway for InProcess {
 
     fn delete(&mut self, path: &str) {
         // One that is not there is gone already.
-        let _ = self.write(Write::Delete { key: key(path), expect: Expect::Any });
+        let _ = self.write(Write::Delete { key: key(path), expect: Expect::Any, is_forced: true });
     }
 
     fn has(&mut self, path: &str) -> bool {

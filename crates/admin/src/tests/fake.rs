@@ -21,6 +21,17 @@ pub(super) struct State {
     pub(super) is_down: bool,
 }
 
+impl Fake {
+    fn check_delete(&self, key: &Key) -> Result<(), WriteError> {
+        let routes = if key.kind() == Kind::Upstream { self.documents(Kind::Route, None) } else { Vec::new() };
+        let user = routes.into_iter().find(|route| route.value["upstream_id"] == key.id());
+        user.map_or(Ok(()), |route| {
+            let id = route.key.id();
+            Err(WriteError::Refused(format!("can not delete this upstream, route [{id}] is still using it now")))
+        })
+    }
+}
+
 impl Configuration for Fake {
     fn document(&self, key: &Key) -> Option<Document> {
         self.state.lock().documents.get(&key.path()).cloned()
@@ -41,23 +52,14 @@ impl Configuration for Fake {
         checked.map_err(|violation| format!("invalid configuration: {violation}"))
     }
 
-    fn check_delete(&self, key: &Key) -> Result<(), String> {
-        if key.kind() != Kind::Upstream {
-            return Ok(());
-        }
-        let routes = self.documents(Kind::Route, None);
-        let user = routes.into_iter().find(|route| route.value["upstream_id"] == key.id());
-        user.map_or(Ok(()), |route| {
-            Err(format!("can not delete this upstream, route [{}] is still using it now", route.key.id()))
-        })
-    }
-
     #[allow(clippy::manual_async_fn)]
     fn write(&self, changes: Vec<Change>) -> impl Future<Output = Result<(), WriteError>> + Send {
         async move {
             for change in &changes {
-                if let Change::Put(key, value, _) = change {
-                    self.check(key, value).map_err(WriteError::Refused)?;
+                match change {
+                    Change::Put(key, value, _) => self.check(key, value).map_err(WriteError::Refused)?,
+                    Change::Delete { key, is_forced: false, .. } => self.check_delete(key)?,
+                    Change::Delete { .. } => {}
                 }
             }
             let mut state = self.state.lock();
@@ -69,7 +71,7 @@ impl Configuration for Fake {
                 return Err(WriteError::Conflict);
             }
             for change in &changes {
-                let (Change::Put(key, _, expected) | Change::Delete(key, expected)) = change;
+                let (Change::Put(key, _, expected) | Change::Delete { key, expected, .. }) = change;
                 let holds = match (state.documents.get(&key.path()), expected) {
                     (None, Expected::Absent) => true,
                     (Some(stored), Expected::Revision(revision)) => stored.modified == *revision,
@@ -87,7 +89,7 @@ impl Configuration for Fake {
                         let created = state.documents.get(&key.path()).map_or(modified, |stored| stored.created);
                         state.documents.insert(key.path(), Document { key, value, created, modified });
                     }
-                    Change::Delete(key, _) => {
+                    Change::Delete { key, .. } => {
                         state.documents.remove(&key.path());
                     }
                 }

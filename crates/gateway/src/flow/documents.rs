@@ -60,6 +60,12 @@ impl DocumentsView {
             .map(|kept| kept.key.clone())
     }
 
+    /// Keys and last revisions of all.
+    pub(super) fn revisions(&self) -> impl Iterator<Item = (Key, u64)> {
+        let all = self.collections.iter().flat_map(|(_, collection)| collection.iter());
+        all.map(|(_, kept)| (kept.key.clone(), kept.modified))
+    }
+
     /// Stores a document; gives the text of the one that it replaces.
     pub(super) fn put(
         &mut self,

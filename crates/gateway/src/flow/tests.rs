@@ -14,7 +14,7 @@ fn put(path: &str, mut value: Value) -> Write {
 }
 
 fn delete(path: &str) -> Write {
-    Write::Delete { key: Key::parse(path).unwrap(), expect: Expect::Any }
+    Write::Delete { key: Key::parse(path).unwrap(), expect: Expect::Any, is_forced: false }
 }
 
 fn upstream() -> Value {
@@ -89,4 +89,110 @@ async fn a_caller_that_goes_away_leaves_nothing_stored_that_is_not_in_force() {
     let stored = store.load().await.unwrap().entries.len();
     assert_eq!(flow.documents().list(Kind::Upstream, None).len(), stored);
     assert_eq!(stored, 2);
+}
+
+/// What each write of a group came to: stored, refused, or in conflict.
+async fn outcomes(flow: &Flow, writes: Vec<Write>) -> Vec<&'static str> {
+    // Polled in their order, so that they wait together and are one group.
+    let all = futures_util::future::join_all(writes.into_iter().map(|write| flow.write(vec![write]))).await;
+    let named = all.iter().map(|outcome| match outcome {
+        Ok(_) => "stored",
+        Err(FlowError::Refused(_)) => "refused",
+        Err(FlowError::Conflict) => "conflict",
+        Err(FlowError::Unavailable(_)) => "unavailable",
+    });
+    named.collect()
+}
+
+#[tokio::test]
+async fn no_order_of_changes_leaves_a_reference_to_nothing() {
+    let stale = |path: &str| match delete(path) {
+        Write::Delete { key, is_forced, .. } => {
+            Write::Delete { key, expect: Expect::Revision(store::Revision(999)), is_forced }
+        }
+        other => other,
+    };
+    let rows: [(&str, Vec<Write>, &[&str]); 5] = [
+        (
+            "deleted while it is used",
+            vec![put("/routes/1", on_upstream()), delete("/upstreams/u")],
+            &["stored", "refused"],
+        ),
+        (
+            "used after it was deleted",
+            vec![delete("/upstreams/u"), put("/routes/1", on_upstream())],
+            &["stored", "refused"],
+        ),
+        ("its user goes first", vec![delete("/routes/0"), delete("/upstreams/w")], &["stored", "stored"]),
+        ("its user stays after all", vec![stale("/routes/0"), delete("/upstreams/w")], &["conflict", "refused"]),
+        ("it stays after all", vec![stale("/upstreams/u"), put("/routes/1", on_upstream())], &["conflict", "stored"]),
+    ];
+    for (desc, writes, want) in rows {
+        let flow = open(&Arc::new(Memory::new())).await;
+        let on_w = json!({ "uri": "/0", "upstream_id": "w" });
+        let before = vec![put("/upstreams/u", upstream()), put("/upstreams/w", upstream()), put("/routes/0", on_w)];
+        flow.write(before).await.unwrap();
+        assert_eq!(outcomes(&flow, writes).await, want, "{desc}");
+        for route in flow.documents().list(Kind::Route, None) {
+            let id = route.value["upstream_id"].as_str().unwrap();
+            let upstream = Key::new(Kind::Upstream, id).unwrap();
+            assert!(flow.documents().get(&upstream).is_some(), "{desc}: {} refers to nothing", route.key.path());
+        }
+    }
+}
+
+#[tokio::test]
+async fn by_force_also_what_is_used_is_deleted() {
+    let flow = open(&Arc::new(Memory::new())).await;
+    flow.write(vec![put("/upstreams/u", upstream()), put("/routes/1", on_upstream())]).await.unwrap();
+    let Write::Delete { key, expect, .. } = delete("/upstreams/u") else { panic!() };
+    assert!(flow.write(vec![Write::Delete { key, expect, is_forced: true }]).await.is_ok());
+    assert!(flow.documents().list(Kind::Upstream, None).is_empty());
+}
+
+/// Stores, and then says that it could not.
+struct Liar {
+    inner: Memory,
+    lies: std::sync::atomic::AtomicBool,
+}
+
+impl Store for Liar {
+    fn load(&self) -> futures_util::future::BoxFuture<'_, Result<store::Documents, StoreError>> {
+        self.inner.load()
+    }
+
+    fn write(&self, ops: Vec<store::Op>) -> futures_util::future::BoxFuture<'_, Result<store::Revision, StoreError>> {
+        Box::pin(async move {
+            let stored = self.inner.write(ops).await?;
+            if self.lies.swap(false, Ordering::Relaxed) {
+                Err(StoreError::Unavailable("told to".to_owned()))
+            } else {
+                Ok(stored)
+            }
+        })
+    }
+
+    fn next_id(&self) -> futures_util::future::BoxFuture<'_, Result<String, StoreError>> {
+        self.inner.next_id()
+    }
+
+    fn watch(&self, from: store::Revision) -> store::ChangeStream {
+        self.inner.watch(from)
+    }
+}
+
+#[tokio::test]
+async fn a_failed_write_that_was_stored_after_all_is_in_force_with_the_next() {
+    let store = Arc::new(Liar { inner: Memory::new(), lies: false.into() });
+    let plugins = PluginSet::new(Vec::new(), None, &Map::new(), model::differences::Compat::default()).unwrap();
+    let flow = Flow::open(store.clone(), Arc::new(plugins), Arc::new(Shared::default())).await.unwrap();
+    flow.write(vec![put("/upstreams/u", upstream())]).await.unwrap();
+    store.lies.store(true, Ordering::Relaxed);
+    assert!(matches!(flow.write(vec![delete("/upstreams/u")]).await, Err(FlowError::Unavailable(_))));
+    // The upstream has gone all the same: a route must not refer to it.
+    let refused = flow.write(vec![put("/routes/1", on_upstream())]).await;
+    assert!(matches!(refused, Err(FlowError::Refused(_))), "{refused:?}");
+    assert!(flow.documents().list(Kind::Upstream, None).is_empty());
+    let again = Flow::open(store.clone(), flow.plugins().clone(), flow.shared().clone()).await.unwrap();
+    assert_eq!(again.snapshot().digest(), flow.snapshot().digest());
 }

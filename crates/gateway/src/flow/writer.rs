@@ -4,11 +4,11 @@ use crate::{
     plugins::PluginSet,
     snapshot::{Compiler, Snapshot, Written},
 };
-use futures_util::future::join_all;
 use model::documents::Key;
 use plugin::Shared;
 use std::{
     borrow::Cow,
+    collections::HashMap,
     sync::{Arc, atomic::Ordering},
 };
 use store::{DocKey, Op, Store, StoreError};
@@ -33,6 +33,8 @@ pub(super) struct Writer {
     compiler: Compiler,
     /// Snapshots that requests may still run on. They are let go here, not on a worker.
     retired: Vec<Arc<Snapshot>>,
+    /// Whether the store may hold something else than `view`.
+    is_behind: bool,
 }
 
 impl Writer {
@@ -44,7 +46,7 @@ impl Writer {
         view: DocumentsView,
         compiler: Compiler,
     ) -> Self {
-        Self { store, plugins, shared, published, view, compiler, retired: Vec::new() }
+        Self { store, plugins, shared, published, view, compiler, retired: Vec::new(), is_behind: false }
     }
 
     /// Makes changes until nobody can ask for any.
@@ -55,55 +57,108 @@ impl Writer {
         }
     }
 
-    /// Checks all that wait in their order, each as if those before it were stored; gives them to the store together, so that
-    /// they share its commit; publishes what was stored with one snapshot.
+    /// Makes the changes that wait, with one commit and one snapshot where that is possible.
     async fn write(&mut self, group: Vec<Asked>) {
+        let outcomes = match self.catch_up().await {
+            Err(error) => vec![Err(error); group.len()],
+            Ok(()) => match self.write_together(&group).await {
+                Some(outcomes) => outcomes,
+                None => self.write_each(&group).await,
+            },
+        };
+        if let Some(newest) = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).max() {
+            self.publish(*newest);
+        }
+        for (Asked { answer, .. }, outcome) in group.into_iter().zip(outcomes) {
+            // A caller that is gone does not need its answer.
+            let _ = answer.send(outcome);
+        }
+    }
+
+    /// Checks all in their order, each as if those before it were stored, and stores them as one batch: none can be stored without
+    /// one before it that it relies on. `None` when the store refused the batch, for then nobody knows whose fault it was.
+    async fn write_together(&mut self, group: &[Asked]) -> Option<Vec<Result<u64, FlowError>>> {
         let mut view = Cow::Borrowed(&self.view);
-        let mut accepted = Vec::new();
-        let mut left = group.len();
-        for Asked { writes, answer } in group {
-            left -= 1;
-            match self.check(&view, &writes, left > 0) {
+        let mut batch = Vec::new();
+        let mut checked = Vec::with_capacity(group.len());
+        for (at, Asked { writes, .. }) in group.iter().enumerate() {
+            checked.push(match self.check(&view, writes, at + 1 < group.len()) {
                 Ok((ops, after)) => {
                     if let Some(after) = after {
                         view = Cow::Owned(after);
                     }
-                    accepted.push((writes, answer, ops));
+                    batch.extend(ops);
+                    Ok(())
                 }
-                Err(refused) => {
-                    let _ = answer.send(Err(refused));
-                }
-            }
+                Err(refused) => Err(refused),
+            });
         }
         drop(view);
-        let stored = join_all(accepted.iter_mut().map(|(.., ops)| self.store.write(std::mem::take(ops)))).await;
-        let mut answers = Vec::new();
-        let mut followed = Vec::new();
-        for ((writes, answer, _), stored) in accepted.into_iter().zip(stored) {
-            let outcome = stored.map(|revision| revision.0).map_err(|error| match error {
-                StoreError::Conflict { .. } => FlowError::Conflict,
-                other => FlowError::Unavailable(other.to_string()),
+        if checked.iter().all(Result::is_err) {
+            return Some(checked.into_iter().map(|refused| refused.map(|()| 0)).collect());
+        }
+        match self.store(batch).await {
+            Ok(revision) => {
+                for (Asked { writes, .. }, _) in group.iter().zip(&checked).filter(|(_, checked)| checked.is_ok()) {
+                    self.follow(writes, revision);
+                }
+                Some(checked.into_iter().map(|checked| checked.map(|()| revision)).collect())
+            }
+            Err(error) if group.len() == 1 => Some(vec![Err(error)]),
+            Err(_) => None,
+        }
+    }
+
+    async fn write_each(&mut self, group: &[Asked]) -> Vec<Result<u64, FlowError>> {
+        let mut outcomes = Vec::with_capacity(group.len());
+        for Asked { writes, .. } in group {
+            outcomes.push(match self.check(&self.view, writes, false) {
+                Ok((ops, _)) => self.store(ops).await,
+                Err(refused) => Err(refused),
             });
-            if let Ok(revision) = outcome {
-                followed.push((revision, writes));
-            }
-            answers.push((answer, outcome));
-        }
-        // The store's order is the one that counts.
-        followed.sort_by_key(|(revision, _)| *revision);
-        let newest = followed.last().map(|(revision, _)| *revision);
-        for (revision, writes) in followed {
-            for write in writes {
-                self.follow(write, revision);
+            if let Some(Ok(revision)) = outcomes.last() {
+                self.follow(writes, *revision);
             }
         }
-        if let Some(revision) = newest {
-            self.publish(revision);
+        outcomes
+    }
+
+    async fn store(&mut self, ops: Vec<Op>) -> Result<u64, FlowError> {
+        self.store.write(ops).await.map(|revision| revision.0).map_err(|error| match error {
+            StoreError::Conflict { .. } => FlowError::Conflict,
+            other => {
+                self.is_behind = true;
+                FlowError::Unavailable(other.to_string())
+            }
+        })
+    }
+
+    /// After a failure nobody knows what reached the disk. Reads the store again before anything is checked against what it held.
+    async fn catch_up(&mut self) -> Result<(), FlowError> {
+        if !self.is_behind {
+            return Ok(());
         }
-        for (answer, outcome) in answers {
-            // A caller that is gone does not need its answer.
-            let _ = answer.send(outcome);
+        let failed = |error: StoreError| FlowError::Unavailable(error.to_string());
+        // A write makes the store look at its file again.
+        self.store.next_id().await.map_err(failed)?;
+        let loaded = self.store.load().await.map_err(failed)?;
+        let mut known: HashMap<Key, u64> = self.view.revisions().collect();
+        for entry in loaded.entries {
+            let Ok(key) = Key::parse(entry.key.as_str()) else { continue };
+            if known.remove(&key) == Some(entry.modified.0) {
+                continue;
+            }
+            let value = entry.value();
+            let written = Written { value: &value, text: entry.text };
+            self.compiler.change(&key, self.view.text(&key).as_deref(), Some(&written), entry.problem.as_deref());
+            self.view.put(&self.plugins, key, &written, entry.modified.0, Some(entry.created.0));
         }
+        for gone in known.into_keys() {
+            self.forget(&gone);
+        }
+        self.publish(loaded.revision.0);
+        self.is_behind = false;
+        Ok(())
     }
 
     /// Checks changes, each as if those before it were made. Gives the documents as they would be then, when more are to be
@@ -124,7 +179,12 @@ impl Writer {
                     check::check_document(view, &self.plugins, &self.shared, key, value).map_err(FlowError::Refused)?;
                     Op::Put { key: place(key)?, value: value.clone(), expect: *expect }
                 }
-                Write::Delete { key, expect } => Op::Delete { key: place(key)?, expect: *expect },
+                Write::Delete { key, expect, is_forced } => {
+                    if !is_forced {
+                        check::check_delete(after.as_ref().unwrap_or(before), key).map_err(FlowError::Refused)?;
+                    }
+                    Op::Delete { key: place(key)?, expect: *expect }
+                }
             });
             if is_followed || at + 1 < writes.len() {
                 let view = after.get_or_insert_with(|| before.clone());
@@ -141,18 +201,22 @@ impl Writer {
         Ok((ops, after))
     }
 
-    fn follow(&mut self, write: Write, revision: u64) {
-        match write {
-            Write::Put { key, value, .. } => {
-                let written = Written::new(&value);
-                self.compiler.change(&key, self.view.text(&key).as_deref(), Some(&written), None);
-                self.view.put(&self.plugins, key, &written, revision, None);
-            }
-            Write::Delete { key, .. } => {
-                if let Some(old) = self.view.remove(&self.plugins, &key) {
-                    self.compiler.change(&key, Some(&old), None, None);
+    fn follow(&mut self, writes: &[Write], revision: u64) {
+        for write in writes {
+            match write {
+                Write::Put { key, value, .. } => {
+                    let written = Written::new(value);
+                    self.compiler.change(key, self.view.text(key).as_deref(), Some(&written), None);
+                    self.view.put(&self.plugins, key.clone(), &written, revision, None);
                 }
+                Write::Delete { key, .. } => self.forget(key),
             }
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some(old) = self.view.remove(&self.plugins, key) {
+            self.compiler.change(key, Some(&old), None, None);
         }
     }
 
