@@ -242,14 +242,18 @@ impl PluginSet {
                 Purpose::Plugin => (plugin.description.reword)(&config, &violation.message),
                 Purpose::Credential | Purpose::Metadata => None,
             };
-            return Err(wrong(reworded.unwrap_or(&violation.message)));
+            // What is missing may be there under a misspelt name.
+            let misspelt = self.unknown_fields(schema, &config).into_iter().find(|field| field.suggestion.is_some());
+            let hint = match misspelt.filter(|_| matches!(unknown, Unknown::Refuse)) {
+                Some(field) => format!(" ({})", describe(&field)),
+                None => String::new(),
+            };
+            return Err(wrong(&format!("{}{hint}", reworded.unwrap_or(&violation.message))));
         }
         if !meta.is_disabled
-            && let Some(found) = self.first_unknown(schema, &config)
+            && let Some(found) = self.unknown_fields(schema, &config).first()
         {
-            let hint = found.suggestion.map(|s| format!(", did you mean \"{s}\"?")).unwrap_or_default();
-            let message = format!("unknown field \"{}\" at {}{hint}", found.name, display_path(&found.path));
-            unknown.answer(name, message).map_err(|e| wrong(&e))?;
+            unknown.answer(name, describe(found)).map_err(|e| wrong(&e))?;
         }
         let mut unresolved = None;
         if !meta.is_disabled {
@@ -270,16 +274,16 @@ impl PluginSet {
         Ok(Checked { config, meta, unresolved })
     }
 
-    fn first_unknown(&self, schema: &Schema, config: &Value) -> Option<UnknownField> {
-        if self.refuses_unknown_fields { schema.unknown_fields(config).into_iter().next() } else { None }
+    fn unknown_fields(&self, schema: &Schema, config: &Value) -> Vec<UnknownField> {
+        if self.refuses_unknown_fields { schema.unknown_fields(config) } else { Vec::new() }
     }
 
     fn meta(&self, name: &str, written: Option<&Value>, unknown: Unknown) -> Result<Meta, String> {
         let Some(written) = written else { return Ok(Meta::default()) };
         self.meta.check(written).map_err(|v| format!("property \"_meta\" validation failed: {}", v.message))?;
-        if let Some(found) = self.first_unknown(&self.meta, written) {
-            let hint = found.suggestion.map(|s| format!(", did you mean \"{s}\"?")).unwrap_or_default();
-            unknown.answer(name, format!("unknown field \"{}\" at _meta{hint}", found.name))?;
+        if let Some(found) = self.unknown_fields(&self.meta, written).into_iter().next() {
+            let path = format!("/_meta{}", found.path);
+            unknown.answer(name, describe(&UnknownField { path, ..found }))?;
         }
         if written.get("pre_function").is_some() {
             return Err(
@@ -335,6 +339,8 @@ pub fn meta_schema() -> Value {
     })
 }
 
-fn display_path(path: &str) -> &str {
-    if path.is_empty() { "the top" } else { path }
+fn describe(UnknownField { path, name, suggestion }: &UnknownField) -> String {
+    let place = if path.is_empty() { "the top" } else { path };
+    let hint = suggestion.as_ref().map(|known| format!(", did you mean \"{known}\"?")).unwrap_or_default();
+    format!("unknown field \"{name}\" at {place}{hint}")
 }
