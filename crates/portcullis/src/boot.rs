@@ -5,6 +5,7 @@ use crate::{
     args,
     live::Live,
     logging::Sink,
+    sealing,
 };
 use admin::{AdminApi, AdminRequest};
 use anyhow::{Context, bail};
@@ -17,10 +18,7 @@ use gateway::{
     plugins::PluginSet,
     upstream::dns::{DnsOptions, Resolver},
 };
-use model::{
-    documents::{Key, Kind},
-    settings::{Provider, Role, Settings, Severity},
-};
+use model::settings::{Provider, Role, Settings, Severity};
 use plugin::{Reply, Shared};
 use serde_json::{Value, json};
 use std::{
@@ -35,7 +33,7 @@ use std::{
     thread::JoinHandle,
     time::{Duration, Instant},
 };
-use store::{DocKey, Embedded, JsonPath, SealedFields, SealedStore, Sealer, Store};
+use store::{Embedded, SealedStore};
 use tokio::{
     runtime::{Builder, LocalOptions},
     signal::unix::{Signal, SignalKind, signal},
@@ -127,22 +125,20 @@ fn read_settings(config: Option<&Path>) -> anyhow::Result<Settings> {
             refused.push(notice.path.as_str());
         }
     }
-    // Read, but not done yet: where leaving it undone would weaken what was asked for, there is no start.
-    for (is_asked, path) in [
-        (!settings.underscores_in_headers, "nginx_config.http.underscores_in_headers"),
-        (settings.real_ip.is_recursive, "nginx_config.http.real_ip_recursive"),
-        (settings.routing.normalize_uri_like_servlet, "apisix.normalize_uri_like_servlet"),
+    for (is_asked, path, why) in [
+        (
+            settings.routing.match_uri_encoded_slash,
+            "apisix.match_uri_encoded_slash",
+            "is not available in this version",
+        ),
+        (
+            settings.upstream.is_healthcheck_disabled,
+            "apisix.disable_upstream_healthcheck",
+            "there is nothing to disable: this version does no health checks",
+        ),
     ] {
         if is_asked {
-            refused.push(path);
-        }
-    }
-    for (is_asked, path) in [
-        (settings.routing.delete_uri_tail_slash, "apisix.delete_uri_tail_slash"),
-        (settings.routing.match_uri_encoded_slash, "apisix.match_uri_encoded_slash"),
-    ] {
-        if is_asked {
-            let _ = writeln!(std::io::stderr(), "portcullis: {name}: {path}: is not available in this version");
+            let _ = writeln!(std::io::stderr(), "portcullis: {name}: {path}: {why}");
         }
     }
     if !refused.is_empty() {
@@ -185,30 +181,8 @@ async fn open_flow(settings: &Settings, plugins: &Arc<PluginSet>, shared: &Arc<S
             "the store was damaged, the last good copy is in use"
         );
     }
-    let sealer = Sealer::open_or_create(data_dir)?;
-    let store: Arc<dyn Store> =
-        Arc::new(SealedStore::new(Arc::new(store), sealer, sealed_fields(plugins.clone()), None));
-    Ok(Flow::open(store, plugins.clone(), shared.clone()).await?)
-}
-
-/// Which strings of a document are sealed at rest: the `encrypt_fields` of its plugins.
-fn sealed_fields(plugins: Arc<PluginSet>) -> SealedFields {
-    Arc::new(move |key: &DocKey, value: &Value| {
-        let is_metadata = Key::parse(key.as_str()).is_ok_and(|key| key.kind() == Kind::PluginMetadata);
-        if is_metadata {
-            let name = key.as_str().rsplit('/').next().unwrap_or_default();
-            return plugins.encrypt_fields(name).iter().map(|path| JsonPath::new(path.clone())).collect();
-        }
-        let configured = value.get("plugins").and_then(Value::as_object).into_iter().flatten();
-        configured
-            .flat_map(|(name, _)| {
-                plugins.encrypt_fields(name).iter().map(move |path| {
-                    let below = ["plugins".to_owned(), name.clone()].into_iter().chain(path.clone());
-                    JsonPath::new(below)
-                })
-            })
-            .collect()
-    })
+    let store = SealedStore::open(Arc::new(store), data_dir, sealing::of(&settings.data_encryption, plugins)?).await?;
+    Ok(Flow::open(Arc::new(store), plugins.clone(), shared.clone()).await?)
 }
 
 fn bind(addr: SocketAddr, share: bool, setting: &str) -> anyhow::Result<Listener> {

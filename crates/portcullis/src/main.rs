@@ -5,6 +5,7 @@ mod args;
 mod boot;
 mod live;
 mod logging;
+mod sealing;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -34,8 +34,8 @@ pub enum StoreError {
         /// Why the last good copy was of no help.
         backup: String,
     },
-    /// A secret could not be sealed, so nothing was stored.
-    #[error("secret was not sealed: {0}")]
+    /// A secret could not be sealed, so nothing was stored; or, at open, there is no key to seal with.
+    #[error("secrets cannot be sealed: {0}")]
     Seal(#[from] SealError),
 }
 

@@ -22,5 +22,5 @@ pub use embedded::{Embedded, Recovered};
 pub use error::StoreError;
 pub use memory::Memory;
 pub use op::{Expect, Op};
-pub use seal::{ApisixKeyring, JsonPath, SealError, SealedFields, SealedStore, Sealer, open_apisix};
+pub use seal::{ApisixKeyring, JsonPath, SealError, SealedFields, SealedStore, Sealer, Sealing, open_apisix};
 pub use traits::Store;

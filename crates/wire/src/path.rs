@@ -77,6 +77,32 @@ impl MatchPath {
     }
 }
 
+/// A normalised path without the parameters (`;`) of its segments, as servlets see it. `None` where a container would see another
+/// path: behind the parameters a dot segment, or an empty one in the middle.
+pub fn without_parameters(path: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if memchr::memchr(b';', path).is_none() {
+        return Some(Cow::Borrowed(path));
+    }
+    let mut whole = Vec::with_capacity(path.len());
+    let mut segments = path.split(|&b| b == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        let bare = segment.split(|&b| b == b';').next().unwrap_or_default();
+        let is_last = segments.peek().is_none();
+        if bare.len() != segment.len() {
+            let lower = bare.to_ascii_lowercase();
+            let is_dots = matches!(&*lower, b"." | b".." | b"%2e" | b"%2e%2e");
+            if is_dots || (bare.is_empty() && !is_last) {
+                return None;
+            }
+        }
+        whole.extend_from_slice(bare);
+        if !is_last {
+            whole.push(b'/');
+        }
+    }
+    Some(Cow::Owned(whole))
+}
+
 /// Nothing to decode, to resolve or to doubt.
 fn is_plain(raw: &[u8]) -> bool {
     let mut previous = 0;
@@ -147,6 +173,25 @@ pub fn decode_query(text: &[u8]) -> Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parameters_are_cut_and_cannot_hide_a_segment() {
+        for (path, bare) in [
+            ("/a/b", Some("/a/b")),
+            ("/hello;world", Some("/hello")),
+            ("/hello;a=b/world;a/;", Some("/hello/world/")),
+            ("/a;x;y/b", Some("/a/b")),
+            ("/;", Some("/")),
+            ("/;/a", None),
+            ("/b/;/c", None),
+            ("/.;", None),
+            ("/..;/admin", None),
+            ("/a/%2E%2e;x", None),
+            ("/a/%2e;", None),
+        ] {
+            assert_eq!(without_parameters(path.as_bytes()).as_deref(), bare.map(str::as_bytes), "{path}");
+        }
+    }
 
     #[test]
     fn paths_are_normalised_as_nginx_does() {

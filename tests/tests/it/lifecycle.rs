@@ -143,7 +143,6 @@ fn settings_that_protect_and_cannot_be_honoured_end_the_start() {
         ("nginx_config/main_configuration_snippet", json!("user x;")),
         ("apisix/lua_module_hook", json!("my_hook")),
         ("apisix/proxy_protocol", json!({ "listen_http_port": 9181 })),
-        ("nginx_config/http/real_ip_recursive", json!("on")),
         ("portcullis/no_such_setting", json!(1)),
         ("portcullis/compat/no-such-difference", json!(true)),
         ("portcullis/compat/secret-sealing", json!(true)),

@@ -20,3 +20,5 @@ mod nodes;
 mod pace;
 mod protection;
 mod routes;
+mod sealing;
+mod settings;

@@ -44,6 +44,14 @@ pub struct Options {
     pub real_ip_from: Vec<IpNet>,
     /// The field in which they say it.
     pub real_ip_header: String,
+    /// Whether an address in the field that is one of these peers is passed over for the one before it.
+    pub real_ip_recursive: bool,
+    /// Whether fields with `_` in their name are dropped.
+    pub drops_underscores: bool,
+    /// Whether paths are matched without a slash at their end.
+    pub drops_tail_slash: bool,
+    /// Whether paths are matched without the parameters of their segments, as servlets do.
+    pub matches_like_servlet: bool,
     /// Peers whose `X-Forwarded-*` are kept; `None` keeps everybody's `X-Forwarded-For`, as APISIX does.
     pub trusted_addresses: Option<Vec<IpNet>>,
     /// Whether `X-APISIX-Upstream-Status` is on every response, and not only on an upstream's 5xx.

@@ -2,7 +2,12 @@
 
 use super::Options;
 use plugin::{Request, RequestBody};
-use std::{net::IpAddr, rc::Rc};
+use smallvec::SmallVec;
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+};
 use wire::{ClientAddr, Downstream, Fields, PeerAddr, RequestHead, path};
 
 /// Fields that concern one connection only (RFC 9110, section 7.6.1).
@@ -45,6 +50,9 @@ pub(super) fn receive(
     let takes_trailers =
         fields.get_all("te").any(|v| v.split(|&b| b == b',').any(|c| c.trim_ascii().eq_ignore_ascii_case(b"trailers")));
     remove_hop_by_hop(&mut fields);
+    if options.drops_underscores {
+        fields.retain(|name, _| !name.contains(&b'_'));
+    }
     if options.strips_identity {
         fields.retain(|name, _| !is_identity(name) && !is_disguised(name));
     }
@@ -59,6 +67,17 @@ pub(super) fn receive(
         Err(_) if raw_path == b"*" => (b"*".to_vec(), None),
         Err(_) => (raw_path.to_vec(), Some(BadTarget::Malformed)),
     };
+    let (mut path, refused) = match refused {
+        None if options.matches_like_servlet => match path::without_parameters(&path) {
+            Some(Cow::Borrowed(_)) => (path, None),
+            Some(Cow::Owned(bare)) => (bare, None),
+            None => (path, Some(BadTarget::Ambiguous)),
+        },
+        refused => (path, refused),
+    };
+    if options.drops_tail_slash && path.len() > 1 && path.last() == Some(&b'/') {
+        path.pop();
+    }
     let query = query.map(<[u8]>::to_vec);
     let request = Request {
         host: host_of(&authority),
@@ -77,23 +96,34 @@ pub(super) fn receive(
 
 /// The client's address: the peer's, or what a trusted peer says in the configured field (nginx's realip).
 pub(super) fn client_addr(peer: PeerAddr, fields: &Fields, options: &Options) -> ClientAddr {
-    let is_trusted = options.real_ip_from.iter().any(|net| net.contains(&peer.0.ip()));
-    if !is_trusted {
-        return ClientAddr(peer.0);
+    let is_trusted = |ip: &IpAddr| options.real_ip_from.iter().any(|net| net.contains(ip));
+    let mut client = peer.0;
+    if !is_trusted(&client.ip()) {
+        return ClientAddr(client);
     }
-    let said = fields.get_all(&options.real_ip_header).last().and_then(|value| {
-        let text = std::str::from_utf8(value).ok()?.rsplit(',').next()?.trim();
-        text.parse::<IpAddr>().ok().or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|addr| addr.ip()))
-    });
-    match said {
-        Some(ip) => ClientAddr(std::net::SocketAddr::new(ip.to_canonical(), peer.0.port())),
-        None => ClientAddr(peer.0),
+    // From the right: what is further left was written by somebody further away.
+    let lines: SmallVec<[&[u8]; 4]> = fields.get_all(&options.real_ip_header).collect();
+    let said = lines.iter().rev().flat_map(|line| line.rsplit(|b| matches!(b, b',' | b' ' | b'\t')));
+    for text in said.filter(|text| !text.is_empty()) {
+        let Some(ip) = std::str::from_utf8(text).ok().and_then(parse_address) else { break };
+        client.set_ip(ip);
+        if !options.real_ip_recursive || !is_trusted(&ip) {
+            break;
+        }
     }
+    ClientAddr(client)
+}
+
+/// An address, with or without brackets and a port.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let ip = text.parse::<IpAddr>().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|addr| addr.ip()))?;
+    Some(ip.to_canonical())
 }
 
 /// Removes what concerns one connection only, and what `Connection` names.
 pub(super) fn remove_hop_by_hop(fields: &mut Fields) {
-    let mut named: smallvec::SmallVec<[Vec<u8>; 2]> = smallvec::SmallVec::new();
+    let mut named: SmallVec<[Vec<u8>; 2]> = SmallVec::new();
     for value in fields.get_all("connection") {
         for option in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
             let is_plain = option.is_empty()

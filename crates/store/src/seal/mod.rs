@@ -7,7 +7,7 @@ mod sealer;
 
 pub use apisix::{ApisixKeyring, open_apisix};
 pub use fields::JsonPath;
-pub use sealed_store::{SealedFields, SealedStore};
+pub use sealed_store::{SealedFields, SealedStore, Sealing};
 pub use sealer::Sealer;
 
 /// Why a secret could not be sealed or opened.
@@ -24,6 +24,17 @@ pub enum SealError {
     /// The key file holds something else than keys.
     #[error("{} is not a key file", .0.display())]
     MalformedKeyFile(std::path::PathBuf),
+    /// The key file is gone, and what it opens is still there. A new key would open none of it.
+    #[error(
+        "{} is missing, and {document} has values that only its keys open: \
+         put the file back, or start with a new data folder", path.display()
+    )]
+    LostKey {
+        /// The file.
+        path: std::path::PathBuf,
+        /// One of the documents.
+        document: crate::DocKey,
+    },
     /// A key has a length the cipher does not take.
     #[error("a key must have 16 or 32 bytes, not {0}")]
     KeyLength(usize),

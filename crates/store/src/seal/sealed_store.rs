@@ -1,6 +1,7 @@
 //! A store whose secret fields are encrypted in the store it wraps.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -23,19 +24,50 @@ pub struct SealedStore {
     opener: Arc<Opener>,
 }
 
+/// What is sealed, and what may be opened besides.
+pub struct Sealing {
+    /// Fields that are sealed when they are written.
+    pub seal: SealedFields,
+    /// Fields that are opened when they are read: these, and those that were sealed before the settings changed.
+    pub open: SealedFields,
+    /// Opens what APISIX sealed.
+    pub keyring: Option<ApisixKeyring>,
+}
+
 struct Opener {
     sealer: Sealer,
-    fields: SealedFields,
-    keyring: Option<ApisixKeyring>,
+    sealing: Sealing,
 }
 
 // === impl SealedStore ===
 
 impl SealedStore {
-    /// Wraps `inner`.
-    pub fn new(inner: Arc<dyn Store>, sealer: Sealer, fields: SealedFields, keyring: Option<ApisixKeyring>) -> Self {
-        let opener = Arc::new(Opener { sealer, fields, keyring });
-        Self { inner, opener }
+    /// Wraps `inner` with the keys of a data directory. A first key is made where nothing was sealed yet.
+    ///
+    /// # Errors
+    /// When there is no key file and `inner` has sealed values: see [`SealError::LostKey`].
+    pub async fn open(inner: Arc<dyn Store>, data_dir: &Path, sealing: Sealing) -> Result<Self, StoreError> {
+        let path = Sealer::key_file(data_dir);
+        let is_there = path.try_exists().map_err(|source| SealError::KeyFile { path: path.clone(), source })?;
+        if !is_there && let Some(entry) = inner.load().await?.entries.into_iter().find(is_sealed) {
+            return Err(SealError::LostKey { path, document: entry.key }.into());
+        }
+        let opener = Arc::new(Opener { sealer: Sealer::open_or_create(data_dir)?, sealing });
+        Ok(Self { inner, opener })
+    }
+}
+
+/// Whether any text within is sealed, also one that the settings of today do not know as a secret.
+fn is_sealed(entry: &Entry) -> bool {
+    entry.text.contains(Sealer::MARK) && has_sealed(&entry.value())
+}
+
+fn has_sealed(value: &Value) -> bool {
+    match value {
+        Value::String(text) => Sealer::is_sealed(text),
+        Value::Array(items) => items.iter().any(has_sealed),
+        Value::Object(fields) => fields.values().any(has_sealed),
+        _ => false,
     }
 }
 
@@ -85,7 +117,7 @@ impl Store for SealedStore {
 impl Opener {
     /// Whatever the text looks like, it is the secret: one that looks sealed is sealed again.
     fn seal(&self, key: &DocKey, value: &mut Value) -> Result<(), SealError> {
-        for path in distinct((self.fields)(key, value)) {
+        for path in distinct((self.sealing.seal)(key, value)) {
             path.visit(value, &mut |place, field| {
                 if let Value::String(plain) = field {
                     *plain = self.sealer.seal(&aad(key, place), plain)?;
@@ -98,13 +130,13 @@ impl Opener {
 
     fn open(&self, entry: &mut Entry) {
         // What we sealed is found by its format; APISIX's has none.
-        if self.keyring.is_none() && !entry.text.contains(Sealer::MARK) {
+        if self.sealing.keyring.is_none() && !entry.text.contains(Sealer::MARK) {
             return;
         }
         let mut value = entry.value();
         let mut is_changed = false;
         let Entry { key, problem, .. } = entry;
-        for path in distinct((self.fields)(key, &value)) {
+        for path in distinct((self.sealing.open)(key, &value)) {
             let Ok(()) = path.visit(&mut value, &mut |place, field| {
                 match self.open_field(key, place, field) {
                     Ok(is_opened) => is_changed |= is_opened,
@@ -133,7 +165,7 @@ impl Opener {
         };
         if Sealer::is_sealed(text) {
             *text = self.sealer.open(&aad(key, place), text)?;
-        } else if let Some(plain) = self.keyring.as_ref().and_then(|keyring| open_apisix(keyring, text)) {
+        } else if let Some(plain) = self.sealing.keyring.as_ref().and_then(|keyring| open_apisix(keyring, text)) {
             *text = plain;
         } else {
             return Ok(false);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -34,10 +34,15 @@ struct Key {
 // === impl Sealer ===
 
 impl Sealer {
+    /// Where the keys of a data directory are.
+    pub(super) fn key_file(data_dir: &Path) -> PathBuf {
+        data_dir.join(KEY_FILE)
+    }
+
     /// Reads the key file of a data directory, which is made, with a random key, when there is none. The file has one
     /// key per line in base64; to change the key, put a new one on the first line.
     pub fn open_or_create(data_dir: &Path) -> Result<Self, SealError> {
-        let path = data_dir.join(KEY_FILE);
+        let path = Self::key_file(data_dir);
         let failed = |source| SealError::KeyFile { path: path.clone(), source };
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

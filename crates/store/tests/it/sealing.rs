@@ -6,12 +6,18 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use store::{ApisixKeyring, Change, Expect, JsonPath, Memory, SealError, SealedStore, Sealer, Store};
+use store::{
+    ApisixKeyring, Change, Expect, JsonPath, Memory, SealError, SealedStore, Sealer, Sealing, Store, StoreError,
+};
 
 use crate::{key, load, open, run};
 
 /// A store that seals `plugins.key-auth.key`, `users[].password` and everything in `headers`.
 pub(crate) fn sealed(inner: Arc<dyn Store>, dir: &Path) -> SealedStore {
+    run(SealedStore::open(inner, dir, sealing())).unwrap()
+}
+
+fn sealing() -> Sealing {
     let fields = |_: &_, _: &Value| {
         vec![
             JsonPath::new(["plugins", "key-auth", "key"]),
@@ -21,8 +27,8 @@ pub(crate) fn sealed(inner: Arc<dyn Store>, dir: &Path) -> SealedStore {
         ]
     };
     let keyring = ApisixKeyring::new(["edd1c9f0985e76a2"]).unwrap();
-    let sealer = Sealer::open_or_create(dir).unwrap();
-    SealedStore::new(inner, sealer, Arc::new(fields), Some(keyring))
+    let fields = Arc::new(fields);
+    Sealing { seal: fields.clone(), open: fields, keyring: Some(keyring) }
 }
 
 fn document() -> Value {
@@ -154,4 +160,41 @@ fn the_key_file_is_private_and_a_damaged_one_is_refused() {
         fs::write(&path, text).unwrap();
         assert!(matches!(Sealer::open_or_create(dir.path()), Err(SealError::MalformedKeyFile(_))));
     }
+}
+
+#[test]
+fn a_lost_key_is_not_made_anew_while_something_is_sealed_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = Arc::new(Memory::new());
+    run(sealed(inner.clone(), dir.path()).put(key("/a/1"), json!({ "headers": "s" }), Expect::Any)).unwrap();
+    let path = dir.path().join("seal.key");
+    fs::remove_file(&path).unwrap();
+    // Not even when the settings do not know the field as a secret any more.
+    for open in [sealing().open, Arc::new(|_: &_, _: &_| Vec::new())] {
+        let sealing = Sealing { open, ..sealing() };
+        match run(SealedStore::open(inner.clone(), dir.path(), sealing)) {
+            Err(StoreError::Seal(SealError::LostKey { path: named, document })) => {
+                assert_eq!((named, document), (path.clone(), key("/a/1")));
+            }
+            other => panic!("{:?}", other.err()),
+        }
+        assert!(!path.exists(), "a key was made");
+    }
+    // Where nothing is sealed a key may be made.
+    run(inner.put(key("/a/1"), json!({ "headers": "plain" }), Expect::Any)).unwrap();
+    assert_eq!(load(&sealed(inner, dir.path())).entries[0].value(), json!({ "headers": "plain" }));
+}
+
+#[test]
+fn what_is_not_to_be_sealed_stays_as_it_was_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = Arc::new(Memory::new());
+    let value = |secret: &str| json!({ "headers": secret });
+    run(sealed(inner.clone(), dir.path()).put(key("/a/old"), value("s"), Expect::Any)).unwrap();
+    let off = Sealing { seal: Arc::new(|_: &_, _: &_| Vec::new()), keyring: None, ..sealing() };
+    let store = run(SealedStore::open(inner.clone(), dir.path(), off)).unwrap();
+    run(store.put(key("/a/new"), value("3KxZfy/YIZ/ejJTEIbS09g=="), Expect::Any)).unwrap();
+    let read: Vec<_> = load(&store).entries.into_iter().map(|entry| entry.value()).collect();
+    assert_eq!(read, [value("s"), value("3KxZfy/YIZ/ejJTEIbS09g==")]);
+    assert_eq!(load(inner.as_ref()).find(&key("/a/new")).unwrap().value(), read[1]);
 }
