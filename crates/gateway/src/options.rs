@@ -6,6 +6,7 @@ use model::{
     differences::DifferenceId,
     settings::{self, Settings},
 };
+use plugin::BodyLimits;
 use std::time::Duration;
 
 /// Without a bound, as long as numbers go.
@@ -70,7 +71,6 @@ pub fn options(settings: &Settings) -> Options {
         html_type: format!("text/html{charset}"),
         keeps_sent_fields: asks_for_sent_fields(settings),
         replay_max: 64 << 10,
-        body_args_max: settings.post_args_max_size.unwrap_or(64 << 20),
         pool: PoolLimits {
             size: usize::try_from(settings.upstream.keepalive).unwrap_or(usize::MAX),
             idle_timeout: settings.upstream.keepalive_timeout,
@@ -80,6 +80,13 @@ pub fn options(settings: &Settings) -> Options {
         tunnel_idle: Duration::from_secs(3600),
         limits: limits(settings),
     }
+}
+
+/// What request bodies in memory may cost.
+pub fn bodies(settings: &Settings) -> BodyLimits {
+    // Without a bound of its own a body still counts against the budget.
+    let arguments = settings.post_args_max_size.unwrap_or(u64::MAX);
+    BodyLimits::new(settings.limits.buffered_body_budget, arguments, settings.graphql_max_size)
 }
 
 fn asks_for_sent_fields(settings: &Settings) -> bool {

@@ -1,4 +1,4 @@
-use crate::{Clock, Stats};
+use crate::{BodyLimits, Clock, Stats};
 use foldhash::HashMap;
 use model::differences::Compat;
 use parking_lot::Mutex;
@@ -18,9 +18,16 @@ pub struct Shared {
     pub stats: Stats,
     /// The clock that counters run by.
     pub clock: Clock,
+    /// What request bodies in memory may cost.
+    pub bodies: BodyLimits,
 }
 
 impl Shared {
+    /// With bounds on request bodies.
+    pub fn with_bodies(bodies: BodyLimits) -> Self {
+        Self { bodies, ..Self::default() }
+    }
+
     /// With a clock of the caller's.
     pub fn with_clock(clock: Clock) -> Self {
         Self { clock, ..Self::default() }

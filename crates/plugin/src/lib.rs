@@ -1,6 +1,7 @@
 //! The seam between plugins and the gateway: phases, the request's context, replies, and what a plugin declares of itself.
 #![forbid(unsafe_code)]
 
+mod body;
 mod clock;
 mod consumer;
 mod ctx;
@@ -15,6 +16,7 @@ pub mod testing;
 mod upstream;
 mod vars;
 
+pub use body::{BodyLimits, RequestBody};
 pub use clock::Clock;
 pub use consumer::{Consumer, CredentialIndex, Directory};
 pub use ctx::{Ctx, ResponseFacts, RouteFacts, SlotId, Timings};
@@ -27,6 +29,6 @@ pub use phases::{
     Access, BeforeProxy, BodyFilter, Frames, HeaderFilter, Hooks, Log, Outcome, PluginError, Rewrite, Step, Verdict,
 };
 pub use reply::{Refusal, Reply, ReplyBody, refuse};
-pub use request::{Request, RequestBody};
+pub use request::Request;
 pub use stats::Stats;
 pub use upstream::{UpstreamHead, UpstreamRequest};

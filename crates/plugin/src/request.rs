@@ -1,10 +1,6 @@
-use bytes::{Bytes, BytesMut};
-use std::{
-    future::poll_fn,
-    rc::Rc,
-    task::{Context, Poll},
-};
-use wire::{BodyError, BodyLength, BodySource, Fields, Frame, Method, Version};
+use crate::RequestBody;
+use model::vars::BodyNeed;
+use wire::{BodyError, Fields, Method, Version};
 
 /// The request as the chain sees it. Plugins change `fields`; method, target and host of the upstream request are
 /// changed in [`crate::UpstreamRequest`].
@@ -54,99 +50,33 @@ impl Request {
             (key == name).then(|| value.get(1..).unwrap_or_default())
         })
     }
-}
 
-/// A request's body: still at the client, or read into memory by the first plugin that needs it.
-#[allow(missing_debug_implementations)]
-pub struct RequestBody {
-    source: Rc<dyn BodySource>,
-    buffered: Option<Bytes>,
-    offset: bool,
-    started: bool,
-}
-
-impl RequestBody {
-    /// A body that is still at the client.
-    pub fn new(source: Rc<dyn BodySource>) -> Self {
-        Self { source, buffered: None, offset: false, started: false }
-    }
-
-    /// What is known of the length.
-    pub fn length(&self) -> BodyLength {
-        match &self.buffered {
-            Some(bytes) if bytes.is_empty() => BodyLength::None,
-            Some(bytes) => BodyLength::Exact(bytes.len() as u64),
-            None => self.source.length(),
-        }
-    }
-
-    /// Whether the whole body is in memory.
-    pub fn is_buffered(&self) -> bool {
-        self.buffered.is_some()
-    }
-
-    /// The whole body when it is in memory.
-    pub fn buffered(&self) -> Option<&Bytes> {
-        self.buffered.as_ref()
-    }
-
-    /// Whether nothing of it has been passed on, so that the request can be sent again.
-    pub fn is_replayable(&self) -> bool {
-        self.buffered.is_some() || !self.started || self.source.length() == BodyLength::None
-    }
-
-    /// Goes back to the start of a buffered body.
-    pub fn rewind(&mut self) {
-        self.offset = false;
-    }
-
-    /// The whole body, read into memory if it was not; at most `max` bytes.
+    /// Reads the body into memory as far as variables need it. One that is longer than they may look into stays with the client,
+    /// and is [`Request::unread`].
     ///
     /// # Errors
-    /// [`BodyError::TooLarge`] above `max`, or what reading it ended with.
-    pub async fn bytes(&mut self, max: usize) -> Result<Bytes, BodyError> {
-        if let Some(bytes) = &self.buffered {
-            return if bytes.len() > max { Err(BodyError::TooLarge(max as u64)) } else { Ok(bytes.clone()) };
-        }
-        if let BodyLength::Exact(n) = self.source.length()
-            && n > max as u64
-        {
-            return Err(BodyError::TooLarge(max as u64));
-        }
-        let mut whole = BytesMut::new();
-        loop {
-            match poll_fn(|cx| self.source.poll_frame(cx)).await? {
-                Frame::Data(data) => {
-                    if whole.len() + data.len() > max {
-                        return Err(BodyError::TooLarge(max as u64));
-                    }
-                    whole.extend_from_slice(&data);
-                }
-                // Trailers of a request that was read whole are dropped, as RFC 9110, section 6.5.1 allows.
-                Frame::Trailers(_) => {}
-                Frame::End => break,
-            }
-        }
-        let whole = whole.freeze();
-        self.buffered = Some(whole.clone());
-        Ok(whole)
+    /// What reading it ended with.
+    pub async fn gather(&mut self, need: BodyNeed) -> Result<(), BodyError> {
+        let offered = self.offered();
+        let limits = self.body.limits();
+        let arguments = if need.arguments && offered.arguments { limits.arguments } else { 0 };
+        let graphql = if need.graphql && offered.graphql { limits.graphql } else { 0 };
+        let max = arguments.max(graphql);
+        if max == 0 { Ok(()) } else { self.body.gather(max).await.map(drop) }
     }
 
-    /// Puts another body in its place.
-    pub fn replace(&mut self, bytes: Bytes) {
-        self.buffered = Some(bytes);
-        self.offset = false;
+    /// What variables could look into, if it were in memory.
+    pub fn unread(&self) -> BodyNeed {
+        if self.body.is_known() { BodyNeed::NONE } else { self.offered() }
     }
 
-    /// Pulls the next frame to pass on upstream.
-    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, BodyError>> {
-        if let Some(bytes) = &self.buffered {
-            let frame = if self.offset || bytes.is_empty() { Frame::End } else { Frame::Data(bytes.clone()) };
-            self.offset = true;
-            return Poll::Ready(Ok(frame));
-        }
-        let polled = self.source.poll_frame(cx);
-        self.started |= polled.is_ready();
-        polled
+    /// What variables could find in a body of this kind.
+    fn offered(&self) -> BodyNeed {
+        let is_readable = self.fields.get_str("content-type").is_some_and(|kind| {
+            ["application/x-www-form-urlencoded", "application/json", "multipart/form-data", "application/graphql"]
+                .iter()
+                .any(|known| kind.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known)))
+        });
+        BodyNeed { arguments: is_readable, graphql: self.method == Method::Post }
     }
 }

@@ -132,7 +132,7 @@ impl World {
             query: query.map(<[u8]>::to_vec),
             fields,
             scheme: "http",
-            body: RequestBody::new(client.clone()),
+            body: RequestBody::new(client.clone(), Rc::new(self.shared.bodies.clone())),
         };
         let connection =
             ConnectionFacts { peer: PeerAddr::new(self.client), local: SocketAddr::from((Ipv4Addr::LOCALHOST, 9080)) };

@@ -55,7 +55,7 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     let background = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("background").build()?;
     // Before anything listens: who is told that we are ready may tell us to end.
     let signals = background.block_on(async { Signals::catch() })?;
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared::with_bodies(options::bodies(&settings)));
     let plugins = PluginSet::new(catalog::all(), settings.plugins.as_deref(), &settings.plugin_attr, settings.compat)?;
     let plugins = Arc::new(plugins.with_environment(Arc::new(|name| std::env::var(name).ok())));
     warn_of_unknown_plugins(&settings, &plugins);

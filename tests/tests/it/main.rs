@@ -4,6 +4,7 @@
 
 mod admin;
 mod bodies;
+mod buffered_bodies;
 mod cases;
 mod closing;
 mod connections;

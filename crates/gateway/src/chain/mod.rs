@@ -6,6 +6,7 @@ mod tests;
 
 use crate::plugins::Meta;
 use crate::snapshot::CompiledRoute;
+use model::vars::BodyNeed;
 use plugin::{Hooks, PluginClass, RunPolicy, SlotId};
 use smallvec::SmallVec;
 use std::{
@@ -33,6 +34,8 @@ pub struct Slot {
     pub hooks: Hooks,
     /// Its `_meta`.
     pub meta: Meta,
+    /// The request body that its configuration looks into.
+    pub body_need: BodyNeed,
 }
 
 impl Slot {
@@ -48,13 +51,15 @@ impl Slot {
 #[allow(missing_debug_implementations)]
 pub struct Chain {
     slots: Vec<Arc<Slot>>,
+    body_need: BodyNeed,
 }
 
 impl Chain {
     /// Sorts slots into a chain.
     pub fn new(mut slots: Vec<Arc<Slot>>) -> Self {
         slots.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(b.name)));
-        Self { slots }
+        let body_need = slots.iter().map(|slot| slot.body_need).fold(BodyNeed::NONE, BodyNeed::and);
+        Self { slots, body_need }
     }
 
     /// Merges by precedence, first wins; a plugin is replaced whole.
@@ -73,6 +78,11 @@ impl Chain {
     /// The slots, in the order in which they run.
     pub fn slots(&self) -> &[Arc<Slot>] {
         &self.slots
+    }
+
+    /// The request body that its plugins look into.
+    pub fn body_need(&self) -> BodyNeed {
+        self.body_need
     }
 
     /// Whether a plugin is in it.
@@ -107,6 +117,15 @@ impl EffectiveChain {
             (Some(merged), _) => merged.slots(),
             (None, Some(route)) => route.chain.slots(),
             (None, None) => &[],
+        }
+    }
+
+    /// The request body that they look into.
+    pub fn body_need(&self) -> BodyNeed {
+        match (&self.merged, &self.route) {
+            (Some(merged), _) => merged.body_need(),
+            (None, Some(route)) => route.chain.body_need(),
+            (None, None) => BodyNeed::NONE,
         }
     }
 

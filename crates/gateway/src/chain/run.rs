@@ -8,16 +8,21 @@ use std::{
     sync::{Arc, atomic::Ordering},
     task::Poll,
 };
-use wire::{Frame, ResponseHead};
+use wire::{BodyError, Frame, ResponseHead};
 
-/// `rewrite`, then the consumer's plugins, whose `rewrite` runs where the route had none of them.
+/// `rewrite`, then the consumer's plugins, whose `rewrite` runs where the route had none of them. First the body is read where a
+/// plugin's configuration looks into it.
+///
+/// # Errors
+/// The body could not be read.
 pub async fn rewrite(
     global: &Chain,
     chain: &mut EffectiveChain,
     snapshot: &Snapshot,
     cx: &mut Ctx,
     shared: &plugin::Shared,
-) -> Option<Reply> {
+) -> Result<Option<Reply>, BodyError> {
+    cx.request.gather(global.body_need().and(chain.body_need())).await?;
     for slot in active(global, chain) {
         if let Some(hook) = &slot.hooks.rewrite
             && passes(slot, chain, cx)
@@ -25,21 +30,22 @@ pub async fn rewrite(
             cx.enter(slot.id);
             let step = guard(|| hook.rewrite(cx));
             if let Some(reply) = settle_step(slot, step, shared).await {
-                return Some(reply);
+                return Ok(Some(reply));
             }
         }
     }
-    let consumer = cx.consumer()?.clone();
-    let (own, group) = snapshot.consumer_chains(&consumer)?;
+    let Some(consumer) = cx.consumer().cloned() else { return Ok(None) };
+    let Some((own, group)) = snapshot.consumer_chains(&consumer) else { return Ok(None) };
     if consumer.group_id.is_some() && group.is_none() {
         tracing::error!(consumer = %consumer.name, "the consumer's group does not exist");
-        return Some(Reply::status(503));
+        return Ok(Some(Reply::status(503)));
     }
     if own.slots().is_empty() && group.is_none_or(|group| group.slots().is_empty()) {
-        return None;
+        return Ok(None);
     }
     let before: Vec<Arc<Slot>> = chain.slots().to_vec();
     chain.overlay(own, group);
+    cx.request.gather(chain.body_need()).await?;
     let added: Vec<Arc<Slot>> = chain
         .slots()
         .iter()
@@ -53,11 +59,11 @@ pub async fn rewrite(
             cx.enter(slot.id);
             let step = guard(|| hook.rewrite(cx));
             if let Some(reply) = settle_step(slot, step, shared).await {
-                return Some(reply);
+                return Ok(Some(reply));
             }
         }
     }
-    None
+    Ok(None)
 }
 
 /// `access`.
@@ -179,7 +185,7 @@ fn passes(slot: &Slot, chain: &EffectiveChain, cx: &Ctx) -> bool {
     if let Some((_, passes)) = filters.iter().find(|(id, _)| *id == slot.id) {
         return *passes;
     }
-    let passes = filter.eval(cx).unwrap_or_else(|fault| {
+    let passes = filter.eval_beside(cx.request.unread(), cx).unwrap_or_else(|fault| {
         tracing::error!(plugin = slot.name, %fault, "_meta.filter could not be evaluated, the plugin runs");
         true
     });

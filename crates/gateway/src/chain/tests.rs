@@ -119,14 +119,15 @@ fn play(world: &World, global: &Value, route: &Value, consumer: &Value) -> (Vec<
         ("/routes/1", json!({ "uri": "/", "plugins": route })),
     ]);
     let mut cx = world.ctx("GET", "/", &[]);
-    let query = RouteQuery { method: "GET", host: "", path: b"/", client: [127, 0, 0, 1].into() };
+    let query =
+        RouteQuery { method: "GET", host: "", path: b"/", client: [127, 0, 0, 1].into(), unread: cx.request.unread() };
     let found = snapshot.routes().find(&query, &cx).unwrap().unwrap();
     let mut chain = EffectiveChain::of(&found.route);
     let global: &Chain = snapshot.global();
-    let shared = cx.shared.clone();
-    let mut reply = run::rewrite(global, &mut chain, &snapshot, &mut cx, &shared).now_or_never().unwrap();
+    let rewritten = run::rewrite(global, &mut chain, &snapshot, &mut cx, &world.shared).now_or_never();
+    let mut reply = rewritten.unwrap().unwrap();
     if reply.is_none() {
-        reply = run::access(global, &chain, &mut cx, &shared).now_or_never().unwrap();
+        reply = run::access(global, &chain, &mut cx, &world.shared).now_or_never().unwrap();
     }
     run::log(global, &chain, &mut cx);
     let notes = cx.request.fields.get_all("x-note").map(|note| String::from_utf8_lossy(note).into_owned()).collect();

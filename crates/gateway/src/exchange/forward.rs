@@ -271,8 +271,12 @@ impl<'a> Exchange<'a> {
             self.downstream.abort();
             return;
         }
-        if let BodyError::Malformed(reason) = error {
-            tracing::warn!(reason, client = %self.cx.client, "request refused");
+        match error {
+            BodyError::Malformed(reason) => tracing::warn!(reason, client = %self.cx.client, "request refused"),
+            BodyError::NoBudget => {
+                tracing::warn!(%error, client = %self.cx.client, "request refused: portcullis.limits.buffered_body_budget");
+            }
+            _ => {}
         }
         self.reply(Reply::status(status), Source::Gateway).await;
     }

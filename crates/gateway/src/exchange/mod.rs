@@ -18,7 +18,8 @@ use crate::{
 use access_log::AccessLog;
 use engine::{Limits, Pool, PoolLimits, Service};
 use ipnet::IpNet;
-use plugin::{Consumer, CredentialIndex, Ctx, Directory, PublicApi, Reply, RouteFacts, Shared};
+use model::vars::ExprFault;
+use plugin::{BodyLimits, Consumer, CredentialIndex, Ctx, Directory, PublicApi, Reply, RouteFacts, Shared};
 use request::{BadTarget, Received};
 use std::{
     any::Any,
@@ -64,8 +65,6 @@ pub struct Options {
     pub replay_max: u64,
     /// Whether `$sent_http_*` is asked for by a log format or a plugin's settings.
     pub keeps_sent_fields: bool,
-    /// Bytes of a form or JSON body that is read because a route's condition asks for it.
-    pub body_args_max: u64,
     /// How upstream connections are kept where the upstream itself does not say.
     pub pool: PoolLimits,
     /// Time that an upgraded connection may be silent.
@@ -85,6 +84,7 @@ pub struct Edge {
     resolver: Rc<Resolver>,
     access_log: Option<Arc<AccessLog>>,
     shared: Arc<Shared>,
+    bodies: Rc<BodyLimits>,
 }
 
 /// The snapshot that a request runs on.
@@ -122,7 +122,8 @@ impl Edge {
     ) -> Self {
         let generation = flow.generation().load(Ordering::Acquire);
         let held = RefCell::new((generation, Rc::new(Held(flow.snapshot()))));
-        Self { flow, held, options, pool: Rc::default(), resolver, access_log, shared }
+        let bodies = Rc::new(shared.bodies.clone());
+        Self { flow, held, options, pool: Rc::default(), resolver, access_log, shared, bodies }
     }
 
     /// The newest snapshot: one load of a number unless it changed.
@@ -140,7 +141,8 @@ impl Edge {
         self.shared.stats.requests.fetch_add(1, Ordering::Relaxed);
         let held = self.snapshot();
         let options = &*self.options;
-        let (Received { request, upgrade, takes_trailers }, bad_target) = request::receive(head, &downstream, options);
+        let (Received { request, upgrade, takes_trailers }, bad_target) =
+            request::receive(head, &downstream, &self.bodies, options);
         let client = request::client_addr(connection.peer, &request.fields, options);
         let directory: Rc<dyn Directory> = held.clone();
         let cx =
@@ -167,11 +169,8 @@ impl Edge {
             downstream.close_after();
             return exchange.reply(Reply::status(400), wire::Source::Gateway).await;
         }
-        if snapshot.routes().needs_body() && request::has_readable_body(&exchange.cx.request) {
-            let max = usize::try_from(options.body_args_max).unwrap_or(usize::MAX);
-            if let Err(error) = exchange.cx.request.body.bytes(max).await {
-                return exchange.refuse_body(&error).await;
-            }
+        if let Err(error) = exchange.cx.request.gather(snapshot.routes().body_need()).await {
+            return exchange.refuse_body(&error).await;
         }
         let matched = {
             let cx = &exchange.cx;
@@ -180,6 +179,7 @@ impl Edge {
                 host: &cx.request.host,
                 path: &cx.request.path,
                 client: cx.client.ip(),
+                unread: cx.request.unread(),
             };
             snapshot.routes().find(&query, cx)
         };
@@ -192,6 +192,10 @@ impl Edge {
                 exchange.route = Some(found.route);
             }
             Ok(None) => {}
+            Err(fault @ ExprFault::Unread { .. }) => {
+                tracing::warn!(%fault, client = %exchange.cx.client, "request refused");
+                return exchange.reply(Reply::status(413), wire::Source::Gateway).await;
+            }
             Err(fault) => {
                 tracing::error!(%fault, "a route's condition could not be evaluated");
                 return exchange.reply(Reply::status(500), wire::Source::Gateway).await;
@@ -252,8 +256,10 @@ impl Exchange<'_> {
             tracing::error!(route = %self.route_id(), status, "the route refers to an object that does not exist");
             return self.reply(Reply::status(status), wire::Source::Gateway).await;
         }
-        if let Some(reply) = run::rewrite(global, &mut self.chain, snapshot, &mut self.cx, shared).await {
-            return self.reply(reply, wire::Source::Plugin).await;
+        match run::rewrite(global, &mut self.chain, snapshot, &mut self.cx, shared).await {
+            Ok(None) => {}
+            Ok(Some(reply)) => return self.reply(reply, wire::Source::Plugin).await,
+            Err(error) => return self.refuse_body(&error).await,
         }
         if let Some(reply) = run::access(global, &self.chain, &mut self.cx, shared).await {
             return self.reply(reply, wire::Source::Plugin).await;

@@ -1,7 +1,7 @@
 //! From a head as received to the request that routes and plugins see.
 
 use super::Options;
-use plugin::{Request, RequestBody};
+use plugin::{BodyLimits, Request, RequestBody};
 use smallvec::SmallVec;
 use std::{
     borrow::Cow,
@@ -43,6 +43,7 @@ pub(super) enum BadTarget {
 pub(super) fn receive(
     head: RequestHead,
     downstream: &Rc<dyn Downstream>,
+    bodies: &Rc<BodyLimits>,
     options: &Options,
 ) -> (Received, Option<BadTarget>) {
     let RequestHead { method, target, authority, version, mut fields } = head;
@@ -89,7 +90,7 @@ pub(super) fn receive(
         fields,
         authority,
         scheme: "http",
-        body: RequestBody::new(downstream.clone()),
+        body: RequestBody::new(downstream.clone(), bodies.clone()),
     };
     (Received { request, upgrade, takes_trailers }, refused)
 }
@@ -156,15 +157,6 @@ fn is_disguised(name: &[u8]) -> bool {
 fn is_identity(name: &[u8]) -> bool {
     let is_candidate = name.first().is_some_and(|b| b.eq_ignore_ascii_case(&b'x'));
     is_candidate && IDENTITY.iter().any(|identity| Fields::folded(name).eq(identity.bytes()))
-}
-
-/// Whether the body is of a kind that variables can look into.
-pub(super) fn has_readable_body(request: &Request) -> bool {
-    request.fields.get_str("content-type").is_some_and(|kind| {
-        ["application/x-www-form-urlencoded", "application/json", "multipart/form-data", "application/graphql"]
-            .iter()
-            .any(|known| kind.to_ascii_lowercase().starts_with(known))
-    })
 }
 
 fn connection_names(fields: &Fields, option: &str) -> bool {

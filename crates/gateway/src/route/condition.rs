@@ -1,6 +1,6 @@
 use super::RouteQuery;
 use ipnet::IpNet;
-use model::vars::{Expr, ExprFault, Lookup};
+use model::vars::{BodyNeed, Expr, ExprFault, Lookup};
 use std::net::IpAddr;
 
 /// What must hold besides host and path.
@@ -15,15 +15,15 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// Whether they look into the request's body.
-    pub fn needs_body(&self) -> bool {
-        self.vars.as_ref().is_some_and(Expr::needs_body)
+    /// What of the request's body they look into.
+    pub fn body_need(&self) -> BodyNeed {
+        self.vars.as_ref().map_or(BodyNeed::NONE, Expr::body_need)
     }
 
     /// Whether they hold for a request.
     ///
     /// # Errors
-    /// A pattern ran out of steps.
+    /// A pattern ran out of steps, or the body that they look into is too long.
     pub fn hold(&self, query: &RouteQuery<'_>, vars: &dyn Lookup) -> Result<bool, ExprFault> {
         if !self.methods.is_empty() && !self.methods.iter().any(|m| **m == *query.method) {
             return Ok(false);
@@ -31,7 +31,7 @@ impl Conditions {
         if !self.clients.is_empty() && !self.clients.iter().any(|net| net.contains(&query.client)) {
             return Ok(false);
         }
-        self.vars.as_ref().map_or(Ok(true), |expr| expr.eval(vars))
+        self.vars.as_ref().map_or(Ok(true), |expr| expr.eval_beside(query.unread, vars))
     }
 }
 

@@ -10,7 +10,7 @@ pub(crate) use condition::network;
 pub use paths::UriPattern;
 
 use crate::{shards::Shards, snapshot::CompiledRoute};
-use model::vars::{ExprFault, Lookup};
+use model::vars::{BodyNeed, ExprFault, Lookup};
 use paths::{Paths, Place};
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
@@ -25,6 +25,8 @@ pub struct RouteQuery<'a> {
     pub path: &'a [u8],
     /// The client's address.
     pub client: IpAddr,
+    /// What of its body is not in memory.
+    pub unread: BodyNeed,
 }
 
 /// The route that won.
@@ -48,14 +50,18 @@ pub struct RouteTable {
     /// Lengths of the wildcards' suffixes and how many have each.
     suffix_lengths: BTreeMap<usize, usize>,
     hostless: Arc<Paths>,
-    /// Routes whose conditions look into the body.
-    body_readers: usize,
+    /// Routes whose conditions look into arguments in the body.
+    argument_readers: usize,
+    /// Routes whose conditions look into GraphQL.
+    graphql_readers: usize,
 }
 
 impl RouteTable {
     /// Puts a route in all its places.
     pub fn insert(&mut self, route: &Arc<CompiledRoute>) {
-        self.body_readers += usize::from(route.conditions.needs_body());
+        let need = route.conditions.body_need();
+        self.argument_readers += usize::from(need.arguments);
+        self.graphql_readers += usize::from(need.graphql);
         for uri in &route.uris {
             if route.hosts.is_empty() {
                 Arc::make_mut(&mut self.hostless).insert(Place::new(route, uri, None));
@@ -81,7 +87,9 @@ impl RouteTable {
 
     /// Takes a route out of all its places.
     pub fn remove(&mut self, route: &CompiledRoute) {
-        self.body_readers -= usize::from(route.conditions.needs_body());
+        let need = route.conditions.body_need();
+        self.argument_readers -= usize::from(need.arguments);
+        self.graphql_readers -= usize::from(need.graphql);
         for uri in &route.uris {
             if route.hosts.is_empty() {
                 Arc::make_mut(&mut self.hostless).remove(&route.facts.id, uri);
@@ -115,9 +123,9 @@ impl RouteTable {
         }
     }
 
-    /// Whether any route looks into the body before it is chosen.
-    pub fn needs_body(&self) -> bool {
-        self.body_readers > 0
+    /// What any route looks into before it is chosen.
+    pub fn body_need(&self) -> BodyNeed {
+        BodyNeed { arguments: self.argument_readers > 0, graphql: self.graphql_readers > 0 }
     }
 
     /// The route for a request.

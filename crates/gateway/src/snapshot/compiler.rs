@@ -9,7 +9,10 @@ use crate::{
     chain::{Chain, Slot},
     plugins::{Checked, PluginSet, Purpose},
 };
-use model::documents::{self, Key, Kind};
+use model::{
+    documents::{self, Key, Kind},
+    vars::{BodyNeed, Expr},
+};
 use plugin::Shared;
 use routes::WrittenRoute;
 use serde_json::{Map, Value};
@@ -224,6 +227,7 @@ impl Compiler {
         }
         let description = &plugin.description;
         let hooks = plugin.build(&config, &self.shared, owner)?;
+        let filter_need = meta.filter.as_ref().map_or(BodyNeed::NONE, Expr::body_need);
         Ok(Some(Slot {
             id: Slot::next_id(),
             name: description.name,
@@ -232,6 +236,7 @@ impl Compiler {
             run_policy: description.spec.run_policy,
             hooks,
             meta,
+            body_need: BodyNeed::of_config(&config).and(filter_need),
         }))
     }
 

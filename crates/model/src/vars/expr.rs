@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Lookup, Value, VarName};
+use super::{BodyNeed, Lookup, Value, VarName};
 use crate::pattern::{Pattern, PatternError, StepLimit};
 
 /// A compiled condition.
@@ -57,6 +57,12 @@ pub enum ExprFault {
         name: VarName,
         /// The pattern as written.
         pattern: String,
+    },
+    /// The body is longer than what may be looked into.
+    #[error("variable {name}: the body is too long to be read")]
+    Unread {
+        /// The variable.
+        name: VarName,
     },
     /// A list or boolean met a pattern (an error in lua-resty-expr as well).
     #[error("variable {name} is not text")]
@@ -123,9 +129,23 @@ impl Expr {
         names
     }
 
-    /// Whether the request body must have been read before evaluation.
-    pub fn needs_body(&self) -> bool {
-        self.names().into_iter().any(VarName::needs_body)
+    /// The request body that must have been read before evaluation.
+    pub fn body_need(&self) -> BodyNeed {
+        self.names().into_iter().map(VarName::body_need).fold(BodyNeed::NONE, BodyNeed::and)
+    }
+
+    /// Like [`Expr::eval`] for a request whose body could not be read for all that is in `unread`.
+    ///
+    /// # Errors
+    /// Also where the condition looks into such a body: what it would find there nobody knows.
+    pub fn eval_beside(&self, unread: BodyNeed, lookup: &dyn Lookup) -> Result<bool, ExprFault> {
+        let hidden = |name: &&VarName| name.body_need().overlaps(unread);
+        if !unread.is_none()
+            && let Some(name) = self.names().into_iter().find(hidden)
+        {
+            return Err(ExprFault::Unread { name: name.clone() });
+        }
+        self.eval(lookup)
     }
 }
 

@@ -2,11 +2,13 @@
 
 pub mod expr;
 pub mod name;
+pub mod need;
 pub mod number;
 pub mod template;
 pub mod value;
 
 pub use expr::{Expr, ExprError, ExprFault};
 pub use name::VarName;
+pub use need::BodyNeed;
 pub use template::Template;
 pub use value::{Lookup, Value};

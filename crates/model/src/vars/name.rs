@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::BodyNeed;
+
 /// A variable of APISIX or nginx.
 ///
 /// Names are parsed when the configuration is compiled, so that a request only compares an enum.
@@ -256,17 +258,12 @@ impl VarName {
         Self::Other(name.to_owned())
     }
 
-    /// Whether the request body must have been read before this variable can be known.
-    pub const fn needs_body(&self) -> bool {
-        matches!(
-            self,
-            Self::PostArg(_)
-                | Self::PostArgPath(_)
-                | Self::GraphqlName
-                | Self::GraphqlOperation
-                | Self::GraphqlRootFields
-                | Self::RequestBody
-        )
+    /// The request body that must have been read before this variable can be known.
+    pub const fn body_need(&self) -> BodyNeed {
+        BodyNeed {
+            arguments: matches!(self, Self::PostArg(_) | Self::PostArgPath(_) | Self::RequestBody),
+            graphql: matches!(self, Self::GraphqlName | Self::GraphqlOperation | Self::GraphqlRootFields),
+        }
     }
 
     /// Whether the response body must have been kept for this variable.
@@ -336,9 +333,9 @@ mod tests {
 
     #[test]
     fn body_variables_say_so() {
-        assert!(VarName::parse("post_arg.x").needs_body());
-        assert!(VarName::parse("graphql_name").needs_body());
-        assert!(!VarName::parse("arg_x").needs_body());
+        assert_eq!(VarName::parse("post_arg.x").body_need(), BodyNeed { arguments: true, graphql: false });
+        assert_eq!(VarName::parse("graphql_name").body_need(), BodyNeed { arguments: false, graphql: true });
+        assert!(VarName::parse("arg_x").body_need().is_none());
         assert!(VarName::parse("resp_body").needs_response_body());
     }
 

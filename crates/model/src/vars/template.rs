@@ -1,6 +1,6 @@
 //! Text with variables in it.
 
-use super::{Lookup, Value, VarName};
+use super::{BodyNeed, Lookup, Value, VarName};
 
 /// A compiled `"text $var ${var} ${var ?? default}"`.
 ///
@@ -102,9 +102,9 @@ impl Template {
         })
     }
 
-    /// Whether the request body must have been read before rendering.
-    pub fn needs_body(&self) -> bool {
-        self.names().any(VarName::needs_body)
+    /// The request body that must have been read before rendering.
+    pub fn body_need(&self) -> BodyNeed {
+        self.names().map(VarName::body_need).fold(BodyNeed::NONE, BodyNeed::and)
     }
 }
 
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(Template::compile("a\\$b").literal(), Some("a\\$b"));
         assert_eq!(Template::compile("").literal(), Some(""));
         assert_eq!(Template::compile("$a").literal(), None);
-        assert!(Template::compile("$post_arg_x").needs_body());
+        assert!(Template::compile("$post_arg_x").body_need().arguments);
     }
 
     proptest! {

@@ -7,7 +7,10 @@ use crate::{
     shards::Shards,
     snapshot::{CompiledConsumer, Credential},
 };
-use model::documents::{self, Key};
+use model::{
+    documents::{self, Key},
+    vars::BodyNeed,
+};
 use plugin::{Consumer, PluginClass};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -66,6 +69,7 @@ impl Compiler {
             run_policy: plugin::RunPolicy::Always,
             hooks: plugin::Hooks::default(),
             meta: crate::plugins::Meta::default(),
+            body_need: BodyNeed::NONE,
         });
         slot.push((key.id().to_owned(), Value::Object(written.plugins.clone()), inert));
         self.add_credential_document(&consumer, key.id(), &path, &written.plugins)

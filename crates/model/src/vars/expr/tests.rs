@@ -140,8 +140,8 @@ fn names_are_listed() {
     let expr = Expr::compile(&json!([["uri", "a"], ["OR", ["post_arg_x", "1"], ["host", "b"]]])).expect("valid");
     let names: Vec<_> = expr.names().iter().map(ToString::to_string).collect();
     assert_eq!(names, ["uri", "post_arg_x", "host"]);
-    assert!(expr.needs_body());
-    assert!(!Expr::compile(&json!([])).expect("valid").needs_body());
+    assert!(!expr.body_need().is_none());
+    assert!(Expr::compile(&json!([])).expect("valid").body_need().is_none());
 }
 
 fn any_rule() -> impl Strategy<Value = serde_json::Value> {
