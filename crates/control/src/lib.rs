@@ -141,7 +141,12 @@ impl<V: View> ControlApi<V> {
                 |problem| json!({ "key": problem.key, "json_path": problem.json_path, "message": problem.message }),
             );
         let problems: Vec<_> = problems.collect();
-        json!({ "revision": self.view.revision(), "digest": self.view.digest(), "problems": problems })
+        json!({
+            "revision": self.view.revision(),
+            "digest": self.view.digest(),
+            "problems": problems,
+            "plugin_panics": self.view.shared().stats.panics.by_plugin(),
+        })
     }
 }
 

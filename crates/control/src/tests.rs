@@ -104,7 +104,7 @@ fn control() {
             "GET",
             "/v1/portcullis/status",
             200,
-            r#"{"revision":7,"digest":"ab","problems":[{"key":"/routes/9","json_path":"/uri","message":"wrong"}]}"#,
+            r#"{"revision":7,"digest":"ab","problems":[{"key":"/routes/9","json_path":"/uri","message":"wrong"}],"plugin_panics":{}}"#,
         ),
         ("GET", "/", 404, "<page>"),
         ("GET", "/v1/", 404, "<page>"),

@@ -30,5 +30,5 @@ pub use phases::{
 };
 pub use reply::{Refusal, Reply, ReplyBody, refuse};
 pub use request::Request;
-pub use stats::Stats;
+pub use stats::{Panics, Stats};
 pub use upstream::{UpstreamHead, UpstreamRequest};

@@ -1,4 +1,5 @@
-use std::sync::atomic::AtomicU64;
+use parking_lot::Mutex;
+use std::{collections::BTreeMap, sync::atomic::AtomicU64};
 
 /// Counters of the whole gateway, written by the engine's side and read by exporters.
 #[derive(Debug, Default)]
@@ -14,9 +15,25 @@ pub struct Stats {
     /// Requests refused before a route was looked for, because they were malformed or over a limit.
     pub refused: AtomicU64,
     /// Panics caught in plugins.
-    pub panics: AtomicU64,
+    pub panics: Panics,
     /// Objects of the configuration that are quarantined now.
     pub problems: AtomicU64,
     /// Revision of the configuration in force.
     pub revision: AtomicU64,
+}
+
+/// How often each plugin has panicked. There are only so many plugins.
+#[derive(Debug, Default)]
+pub struct Panics(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Panics {
+    /// Counts one.
+    pub fn count(&self, plugin: &'static str) {
+        *self.0.lock().entry(plugin).or_default() += 1;
+    }
+
+    /// The plugins that have panicked, by name.
+    pub fn by_plugin(&self) -> BTreeMap<&'static str, u64> {
+        self.0.lock().clone()
+    }
 }

@@ -5,7 +5,7 @@ use crate::snapshot::Snapshot;
 use plugin::{Ctx, Frames, Outcome, PluginError, Reply, ReplyBody, RunPolicy, Step, UpstreamHead, Verdict};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::Poll,
 };
 use wire::{BodyError, Frame, ResponseHead};
@@ -104,20 +104,27 @@ pub async fn before_proxy(
     None
 }
 
-/// `header_filter`: every plugin. One that fails is logged and the others run.
-pub fn header_filter(global: &Chain, chain: &EffectiveChain, cx: &mut Ctx, head: &mut ResponseHead) {
+/// `header_filter`: every plugin, until one fails.
+///
+/// # Errors
+/// When a filter failed: what it would have taken out or put in is not known, so the head must not be sent.
+pub fn header_filter(
+    global: &Chain,
+    chain: &EffectiveChain,
+    cx: &mut Ctx,
+    head: &mut ResponseHead,
+) -> Result<(), PluginError> {
     for slot in active(global, chain) {
         if let Some(hook) = &slot.hooks.header_filter
             && passes(slot, chain, cx)
         {
             cx.enter(slot.id);
-            if let Err(error) =
-                guard(|| hook.header_filter(cx, head)).unwrap_or_else(|panic| Err(panicked(slot, cx, panic)))
-            {
-                tracing::error!(plugin = slot.name, %error, "header_filter failed");
-            }
+            guard(|| hook.header_filter(cx, head))
+                .unwrap_or_else(|panic| Err(panicked(slot, cx, panic)))
+                .inspect_err(|error| tracing::error!(plugin = slot.name, %error, "header_filter failed"))?;
         }
     }
+    Ok(())
 }
 
 /// Whether any body filter is attached.
@@ -145,7 +152,9 @@ pub fn body_filter(
         cx.enter(slot.id);
         let mut next = Frames::new();
         for frame in frames {
-            guard(|| hook.body_filter(cx, frame, &mut next)).unwrap_or_else(|panic| Err(panicked(slot, cx, panic)))?;
+            guard(|| hook.body_filter(cx, frame, &mut next))
+                .unwrap_or_else(|panic| Err(panicked(slot, cx, panic)))
+                .inspect_err(|error| tracing::error!(plugin = slot.name, %error, "body_filter failed"))?;
         }
         frames = next;
     }
@@ -206,7 +215,7 @@ fn panicked(slot: &Slot, cx: &Ctx, panic: Panic) -> PluginError {
 
 #[allow(clippy::needless_pass_by_value)] // a panic's payload is handed over
 fn panic_error(slot: &Slot, shared: &plugin::Shared, panic: Panic) -> PluginError {
-    shared.stats.panics.fetch_add(1, Ordering::Relaxed);
+    shared.stats.panics.count(slot.name);
     let what = panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

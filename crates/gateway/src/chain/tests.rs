@@ -12,7 +12,7 @@ use plugin::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 /// Writes down that it ran, then does what its configuration says. `a`, `b` and `c` stand in this order; `c` gives way to a route's.
 struct Note<const N: usize> {
@@ -184,7 +184,9 @@ fn failures_and_panics_are_answered_500_and_counted() {
         let world = World::default();
         let (notes, reply) = play(&world, &json!({}), &json!({ "a": { "does": does }, "b": {} }), &json!({}));
         assert_eq!(reply.map(|reply| reply.status), Some(status), "{does}");
-        assert_eq!(world.shared.stats.panics.load(Ordering::Relaxed), panics, "{does}");
+        let counted = world.shared.stats.panics.by_plugin();
+        assert_eq!(counted.get("a").copied().unwrap_or_default(), panics, "{does}");
+        assert!(!counted.contains_key("b"), "{does}");
         assert_eq!(notes.join(" "), "r:a l:a l:b", "{does}");
     }
 }

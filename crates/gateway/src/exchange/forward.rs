@@ -190,7 +190,10 @@ impl<'a> Exchange<'a> {
         if let Some(protocol) = &protocol {
             head.fields.push(b"Upgrade", protocol);
         }
-        self.header_filter(&mut head);
+        if self.header_filter(&mut head).is_err() {
+            // The rest of the answer is unread: the connection to the upstream ends here.
+            return self.break_down().await;
+        }
         if head.status == 101 {
             self.downstream.send_head(&head, BodyLength::None);
             if let Some(raw) = self.downstream.tunnel() {
@@ -251,8 +254,7 @@ impl<'a> Exchange<'a> {
                     continue;
                 }
                 let mut frames = Frames::new();
-                if let Err(error) = run::body_filter(global, &self.chain, &mut self.cx, frame, &mut frames) {
-                    tracing::error!(%error, "a body filter failed");
+                if run::body_filter(global, &self.chain, &mut self.cx, frame, &mut frames).is_err() {
                     return Poll::Ready(Err(AttemptError::ClientGone));
                 }
                 for frame in frames {

@@ -5,6 +5,8 @@ mod forward;
 mod relay;
 mod request;
 mod response;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 mod upstream_head;
 
@@ -16,10 +18,13 @@ use crate::{
     upstream::dns::Resolver,
 };
 use access_log::AccessLog;
+use bytes::Bytes;
 use engine::{Limits, Pool, PoolLimits, Service};
 use ipnet::IpNet;
 use model::vars::ExprFault;
-use plugin::{BodyLimits, Consumer, CredentialIndex, Ctx, Directory, PublicApi, Reply, RouteFacts, Shared};
+use plugin::{
+    BodyLimits, Consumer, CredentialIndex, Ctx, Directory, PluginError, PublicApi, Reply, RouteFacts, Shared,
+};
 use request::{BadTarget, Received};
 use std::{
     any::Any,
@@ -292,16 +297,15 @@ impl Exchange<'_> {
     /// Sends a reply of our own: default page, header filters, body filters.
     async fn reply(&mut self, reply: Reply, source: wire::Source) {
         let (mut head, body) = response::of_reply(reply, source, &self.edge.options);
-        self.header_filter(&mut head);
+        if self.header_filter(&mut head).is_err() {
+            return self.break_down().await;
+        }
         let body = if run::has_body_filter(self.held.0.global(), &self.chain) {
             let mut frames = plugin::Frames::new();
             for frame in [Frame::Data(body), Frame::End] {
-                if let Err(error) =
-                    run::body_filter(self.held.0.global(), &self.chain, &mut self.cx, frame, &mut frames)
-                {
-                    tracing::error!(%error, "a body filter failed");
-                    self.downstream.abort();
-                    return;
+                let global = self.held.0.global();
+                if run::body_filter(global, &self.chain, &mut self.cx, frame, &mut frames).is_err() {
+                    return self.break_down().await;
                 }
             }
             let mut whole = bytes::BytesMut::new();
@@ -314,9 +318,20 @@ impl Exchange<'_> {
         } else {
             body
         };
-        self.cx.response.status = head.status;
+        self.send_reply(&head, body).await;
+    }
+
+    /// The reply after a filter has failed: 500, which no plugin sees, for the same one would fail again.
+    async fn break_down(&mut self) {
+        let (mut head, body) = response::of_reply(Reply::status(500), wire::Source::Gateway, &self.edge.options);
+        response::common_fields(&mut head, &self.cx, &self.edge.options);
+        self.settle(&head);
+        self.send_reply(&head, body).await;
+    }
+
+    async fn send_reply(&mut self, head: &ResponseHead, body: Bytes) {
         self.downstream
-            .send_head(&head, if body.is_empty() { BodyLength::None } else { BodyLength::Exact(body.len() as u64) });
+            .send_head(head, if body.is_empty() { BodyLength::None } else { BodyLength::Exact(body.len() as u64) });
         if !body.is_empty() {
             self.downstream.send_frame(Frame::Data(body));
         }
@@ -326,9 +341,17 @@ impl Exchange<'_> {
         }
     }
 
-    fn header_filter(&mut self, head: &mut ResponseHead) {
+    /// # Errors
+    /// A filter failed; the head must not be sent.
+    fn header_filter(&mut self, head: &mut ResponseHead) -> Result<(), PluginError> {
         response::common_fields(head, &self.cx, &self.edge.options);
-        run::header_filter(self.held.0.global(), &self.chain, &mut self.cx, head);
+        run::header_filter(self.held.0.global(), &self.chain, &mut self.cx, head)?;
+        self.settle(head);
+        Ok(())
+    }
+
+    /// Notes the head that is sent.
+    fn settle(&mut self, head: &ResponseHead) {
         self.cx.response.source = head.source;
         self.cx.response.status = head.status;
         if self.edge.options.keeps_sent_fields {

@@ -75,6 +75,11 @@ fn gauges(stats: &Stats, hostname: &str) -> Blocks {
     block.lines.insert(("", Vec::new()), vec![(None, stats.requests.load(Ordering::Relaxed) as f64)]);
     let block = open(&mut blocks, "nginx_metric_errors_total", "counter", "Number of nginx-lua-prometheus errors");
     block.lines.insert(("", Vec::new()), vec![(None, 0.0)]);
+    let block = open(&mut blocks, "plugin_panics_total", "counter", "Panics caught in plugins");
+    for (plugin, count) in stats.panics.by_plugin() {
+        let labels = labels(&[("plugin", plugin.as_bytes())], &[], &Family::default(), &[]);
+        block.lines.insert(("", labels), vec![(None, count as f64)]);
+    }
     let block = open(&mut blocks, "node_info", "gauge", "Info of APISIX node");
     let version = env!("CARGO_PKG_VERSION").as_bytes();
     let labels = labels(&[("hostname", hostname.as_bytes()), ("version", version)], &[], &Family::default(), &[]);
