@@ -69,7 +69,8 @@ pub fn options(settings: &Settings) -> Options {
         shows_upstream_status: settings.show_upstream_status,
         default_type: format!("text/plain{charset}"),
         html_type: format!("text/html{charset}"),
-        keeps_sent_fields: asks_for_sent_fields(settings),
+        keeps_upstream_fields: asks_for(settings, "upstream_http_"),
+        keeps_sent_fields: asks_for(settings, "sent_http_"),
         replay_max: 64 << 10,
         pool: PoolLimits {
             size: usize::try_from(settings.upstream.keepalive).unwrap_or(usize::MAX),
@@ -89,9 +90,10 @@ pub fn bodies(settings: &Settings) -> BodyLimits {
     BodyLimits::new(settings.limits.buffered_body_budget, arguments, settings.graphql_max_size)
 }
 
-fn asks_for_sent_fields(settings: &Settings) -> bool {
+/// Whether a log format or a plugin's settings name variables that begin with `family`.
+fn asks_for(settings: &Settings, family: &str) -> bool {
     let format = settings.access_log.as_ref().map_or("", |log| &log.format);
-    format.contains("sent_http_") || settings.plugin_attr.values().any(|attr| attr.to_string().contains("sent_http_"))
+    format.contains(family) || settings.plugin_attr.values().any(|attr| attr.to_string().contains(family))
 }
 
 /// The access log's escaping.

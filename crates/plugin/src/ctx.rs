@@ -1,4 +1,4 @@
-use crate::{Consumer, Directory, Request, Shared, UpstreamRequest};
+use crate::{Consumer, Directory, Request, Shared, UpstreamRequest, graphql::Graphql};
 use std::{
     any::Any,
     borrow::Cow,
@@ -60,6 +60,10 @@ pub struct ResponseFacts {
     pub bytes_received: u64,
     /// Fields sent, kept only when something in the configuration asks for `$sent_http_*`.
     pub fields: wire::Fields,
+    /// Fields of the upstream's answer, kept only when something asks for `$upstream_http_*`.
+    pub upstream_fields: wire::Fields,
+    /// Bytes of the upstream's body, when there was an answer of its.
+    pub upstream_body_bytes: Option<u64>,
 }
 
 /// The context of one request, from its head to its log phase.
@@ -95,6 +99,7 @@ pub struct Ctx {
     pub captures: Vec<Vec<u8>>,
     /// Process-wide state.
     pub shared: Arc<Shared>,
+    graphql: std::cell::OnceCell<Graphql>,
     consumer: Option<Arc<Consumer>>,
     directory: Rc<dyn Directory>,
     downstream: Rc<dyn Downstream>,
@@ -123,6 +128,8 @@ impl Ctx {
             body_bytes_sent: 0,
             bytes_received: 0,
             fields: wire::Fields::new(),
+            upstream_fields: wire::Fields::new(),
+            upstream_body_bytes: None,
         };
         Self {
             request,
@@ -140,6 +147,7 @@ impl Ctx {
             request_id: std::cell::OnceCell::new(),
             captures: Vec::new(),
             shared,
+            graphql: std::cell::OnceCell::new(),
             consumer: None,
             directory,
             downstream,
@@ -205,6 +213,14 @@ impl Ctx {
     /// Says which slot runs next; the chain's runner calls it before each hook.
     pub fn enter(&mut self, slot: SlotId) {
         self.running = slot;
+    }
+
+    /// What the request says in GraphQL; read once, when its body is known.
+    pub(crate) fn graphql(&self) -> &Graphql {
+        if self.request.method == wire::Method::Post && !self.request.body.is_known() {
+            return &Graphql::Absent;
+        }
+        self.graphql.get_or_init(|| Graphql::of(&self.request))
     }
 
     /// The request's own id, 32 hexadecimal digits.

@@ -7,6 +7,7 @@ mod consumer;
 mod ctx;
 mod description;
 mod env;
+mod graphql;
 mod phases;
 mod reply;
 mod request;

@@ -52,7 +52,7 @@ impl Request {
     }
 
     /// Reads the body into memory as far as variables need it. One that is longer than they may look into stays with the client,
-    /// and is [`Request::unread`].
+    /// and variables of it are hidden then.
     ///
     /// # Errors
     /// What reading it ended with.
@@ -66,7 +66,7 @@ impl Request {
     }
 
     /// What variables could look into, if it were in memory.
-    pub fn unread(&self) -> BodyNeed {
+    pub(crate) fn unread(&self) -> BodyNeed {
         if self.body.is_known() { BodyNeed::NONE } else { self.offered() }
     }
 

@@ -1,8 +1,9 @@
-use crate::Ctx;
+use crate::{Ctx, graphql::Graphql};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::{Timestamp, ZonedDateTime, tz::TimeZone};
 use model::vars::{Lookup, Value, VarName};
-use std::{borrow::Cow, sync::OnceLock, time::Duration};
+use serde_json_path::JsonPath;
+use std::{borrow::Cow, net::IpAddr, sync::OnceLock, time::Duration};
 use wire::{BodyLength, Fields};
 
 impl Lookup for Ctx {
@@ -13,6 +14,7 @@ impl Lookup for Ctx {
             | VarName::RealRequestUri
             | VarName::Host
             | VarName::RequestMethod
+            | VarName::RequestType
             | VarName::Request
             | VarName::RequestLine
             | VarName::Scheme
@@ -31,6 +33,7 @@ impl Lookup for Ctx {
             | VarName::RemoteUser
             | VarName::ProxyAddXForwardedFor => request(self, name),
             VarName::RemoteAddr
+            | VarName::BinaryRemoteAddr
             | VarName::RemotePort
             | VarName::RealipRemoteAddr
             | VarName::RealipRemotePort
@@ -60,6 +63,8 @@ impl Lookup for Ctx {
             | VarName::UpstreamHost
             | VarName::UpstreamScheme => upstream(self, name),
             VarName::SentHttp(_)
+            | VarName::UpstreamHttp(_)
+            | VarName::UpstreamResponseLength
             | VarName::Status
             | VarName::BodyBytesSent
             | VarName::BytesSent
@@ -68,20 +73,36 @@ impl Lookup for Ctx {
             | VarName::RequestCompletion
             | VarName::RespBody => response(self, name),
             VarName::RequestTime | VarName::TimeLocal | VarName::TimeIso8601 | VarName::Msec => time(self, name),
+            VarName::GraphqlName | VarName::GraphqlOperation | VarName::GraphqlRootFields => graphql(self, name),
             // Nothing in the context knows these.
             VarName::SslServerName
             | VarName::UriParam(_)
-            | VarName::GraphqlName
-            | VarName::GraphqlOperation
-            | VarName::GraphqlRootFields
-            | VarName::UpstreamResponseLength
             | VarName::UpstreamBytesSent
             | VarName::UpstreamBytesReceived
             | VarName::UpstreamCacheStatus
-            | VarName::UpstreamHttp(_)
             | VarName::Connection
             | VarName::Other(_) => Value::Absent,
         }
+    }
+
+    fn is_hidden(&self, name: &VarName) -> bool {
+        let need = name.body_need();
+        if need.is_none() {
+            return false;
+        }
+        let unread = self.request.unread();
+        (need.arguments && unread.arguments)
+            || (need.graphql && (unread.graphql || *self.graphql() == Graphql::TooComplex))
+    }
+}
+
+fn graphql<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
+    let Graphql::Operation { name: own, operation, root_fields } = cx.graphql() else { return Value::Absent };
+    match name {
+        VarName::GraphqlName => Value::text(own),
+        VarName::GraphqlOperation => Value::text(operation),
+        VarName::GraphqlRootFields => Value::List(root_fields.iter().map(|field| Value::text(field)).collect()),
+        _ => Value::Absent,
     }
 }
 
@@ -96,6 +117,7 @@ fn request<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
         VarName::RealRequestUri => Value::bytes(&request.target),
         VarName::Host => Value::text(&request.host),
         VarName::RequestMethod => Value::text(request.method.as_str()),
+        VarName::RequestType => Value::text("traditional_http"),
         VarName::Request | VarName::RequestLine => {
             let parts = [request.method.as_str().as_bytes(), &request.target, request.version.as_str().as_bytes()];
             parts.join(&b' ').into()
@@ -146,6 +168,10 @@ fn request<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
 fn connection<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
     match name {
         VarName::RemoteAddr => cx.client.to_string().into(),
+        VarName::BinaryRemoteAddr => match cx.client.ip() {
+            IpAddr::V4(ip) => ip.octets().to_vec().into(),
+            IpAddr::V6(ip) => ip.octets().to_vec().into(),
+        },
         VarName::RemotePort => cx.client.0.port().to_string().into(),
         VarName::RealipRemoteAddr => cx.peer.0.ip().to_string().into(),
         VarName::RealipRemotePort => cx.peer.0.port().to_string().into(),
@@ -207,6 +233,8 @@ fn response<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
     let facts = &cx.response;
     match name {
         VarName::SentHttp(header) => field(&facts.fields, header),
+        VarName::UpstreamHttp(header) => field(&facts.upstream_fields, header),
+        VarName::UpstreamResponseLength => facts.upstream_body_bytes.map(|bytes| bytes.to_string()).into(),
         VarName::Status => format!("{:03}", facts.status).into(),
         VarName::BodyBytesSent => facts.body_bytes_sent.max(cx.downstream().bytes_sent().1).to_string().into(),
         VarName::BytesSent => facts.bytes_sent.max(cx.downstream().bytes_sent().0).to_string().into(),
@@ -282,9 +310,15 @@ fn form_arg(form: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// A value of a JSON body by the names of its members, separated by dots.
+/// A value of a JSON body by the names of its members, separated by dots; or all values that a JSON path finds.
 fn json_path<'a>(body: &[u8], path: &str) -> Value<'a> {
     let Ok(whole) = serde_json::from_slice::<serde_json::Value>(body) else { return Value::Absent };
+    if path.contains(['[', '*']) || path.contains("..") {
+        let dot = if path.starts_with('[') { "" } else { "." };
+        let Ok(path) = JsonPath::parse(&format!("${dot}{path}")) else { return Value::Absent };
+        let found: Vec<_> = path.query(&whole).iter().map(|value| json_value(value)).collect();
+        return if found.is_empty() { Value::Absent } else { Value::List(found) };
+    }
     let mut found = &whole;
     for name in path.split('.') {
         let Some(member) = found.get(name) else { return Value::Absent };
@@ -387,6 +421,11 @@ mod tests {
         assert_eq!(text(&cx, "post_arg.a.b").as_deref(), Some("1,x"));
         assert_eq!(text(&cx, "post_arg.a.c").as_deref(), Some("true"));
         assert_eq!(text(&cx, "post_arg.a.d"), None);
+        assert_eq!(text(&cx, "post_arg.a.b[*]").as_deref(), Some("1,x"));
+        assert_eq!(text(&cx, "post_arg.a.b[1]").as_deref(), Some("x"));
+        assert_eq!(text(&cx, "post_arg.a..c").as_deref(), Some("true"));
+        assert_eq!(text(&cx, "post_arg.a.b[7]"), None);
+        assert_eq!(text(&cx, "post_arg.a["), None);
         assert_eq!(text(&cx, "post_arg_a"), None);
     }
 

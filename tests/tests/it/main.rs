@@ -23,3 +23,4 @@ mod protection;
 mod routes;
 mod sealing;
 mod settings;
+mod variables;

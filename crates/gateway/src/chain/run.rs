@@ -194,7 +194,7 @@ fn passes(slot: &Slot, chain: &EffectiveChain, cx: &Ctx) -> bool {
     if let Some((_, passes)) = filters.iter().find(|(id, _)| *id == slot.id) {
         return *passes;
     }
-    let passes = filter.eval_beside(cx.request.unread(), cx).unwrap_or_else(|fault| {
+    let passes = filter.eval(cx).unwrap_or_else(|fault| {
         tracing::error!(plugin = slot.name, %fault, "_meta.filter could not be evaluated, the plugin runs");
         true
     });

@@ -119,8 +119,7 @@ fn play(world: &World, global: &Value, route: &Value, consumer: &Value) -> (Vec<
         ("/routes/1", json!({ "uri": "/", "plugins": route })),
     ]);
     let mut cx = world.ctx("GET", "/", &[]);
-    let query =
-        RouteQuery { method: "GET", host: "", path: b"/", client: [127, 0, 0, 1].into(), unread: cx.request.unread() };
+    let query = RouteQuery { method: "GET", host: "", path: b"/", client: [127, 0, 0, 1].into() };
     let found = snapshot.routes().find(&query, &cx).unwrap().unwrap();
     let mut chain = EffectiveChain::of(&found.route);
     let global: &Chain = snapshot.global();

@@ -190,6 +190,10 @@ impl<'a> Exchange<'a> {
         if let Some(protocol) = &protocol {
             head.fields.push(b"Upgrade", protocol);
         }
+        self.cx.response.upstream_body_bytes = Some(0);
+        if self.edge.options.keeps_upstream_fields {
+            self.cx.response.upstream_fields = head.fields.clone();
+        }
         if self.header_filter(&mut head).is_err() {
             // The rest of the answer is unread: the connection to the upstream ends here.
             return self.break_down().await;
@@ -249,6 +253,9 @@ impl<'a> Exchange<'a> {
                     }
                 };
                 is_ended = matches!(frame, Frame::End | Frame::Trailers(_));
+                if let (Frame::Data(data), Some(bytes)) = (&frame, &mut self.cx.response.upstream_body_bytes) {
+                    *bytes += data.len() as u64;
+                }
                 if !has_filter {
                     self.downstream.send_frame(frame);
                     continue;

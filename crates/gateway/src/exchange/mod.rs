@@ -68,6 +68,8 @@ pub struct Options {
     pub html_type: String,
     /// Bytes of a body that is read before an upstream is asked, so that it can be sent again.
     pub replay_max: u64,
+    /// Whether `$upstream_http_*` is asked for by a log format or a plugin's settings.
+    pub keeps_upstream_fields: bool,
     /// Whether `$sent_http_*` is asked for by a log format or a plugin's settings.
     pub keeps_sent_fields: bool,
     /// How upstream connections are kept where the upstream itself does not say.
@@ -184,7 +186,6 @@ impl Edge {
                 host: &cx.request.host,
                 path: &cx.request.path,
                 client: cx.client.ip(),
-                unread: cx.request.unread(),
             };
             snapshot.routes().find(&query, cx)
         };

@@ -130,6 +130,7 @@ fn options() -> Options {
         default_type: "text/plain".to_owned(),
         html_type: "text/html".to_owned(),
         replay_max: 64 << 10,
+        keeps_upstream_fields: false,
         keeps_sent_fields: false,
         pool: PoolLimits::default(),
         tunnel_idle: Duration::from_secs(60),

@@ -31,7 +31,7 @@ impl Conditions {
         if !self.clients.is_empty() && !self.clients.iter().any(|net| net.contains(&query.client)) {
             return Ok(false);
         }
-        self.vars.as_ref().map_or(Ok(true), |expr| expr.eval_beside(query.unread, vars))
+        self.vars.as_ref().map_or(Ok(true), |expr| expr.eval(vars))
     }
 }
 

@@ -25,8 +25,6 @@ pub struct RouteQuery<'a> {
     pub path: &'a [u8],
     /// The client's address.
     pub client: IpAddr,
-    /// What of its body is not in memory.
-    pub unread: BodyNeed,
 }
 
 /// The route that won.

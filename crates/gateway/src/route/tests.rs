@@ -3,7 +3,7 @@ use crate::{
     chain::Chain,
     snapshot::{CompiledRoute, UpstreamRef},
 };
-use model::vars::{BodyNeed, Value, VarName};
+use model::vars::{Value, VarName};
 use plugin::RouteFacts;
 use proptest::prelude::*;
 
@@ -41,8 +41,7 @@ fn compile(id: usize, written: &Written) -> Arc<CompiledRoute> {
 }
 
 fn find(table: &RouteTable, method: &str, host: &str, path: &str) -> Option<String> {
-    let query =
-        RouteQuery { method, host, path: path.as_bytes(), client: [10, 0, 0, 1].into(), unread: BodyNeed::NONE };
+    let query = RouteQuery { method, host, path: path.as_bytes(), client: [10, 0, 0, 1].into() };
     table.find(&query, &NoVars).unwrap().map(|found| found.route.facts.id.to_string())
 }
 

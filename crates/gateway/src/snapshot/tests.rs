@@ -2,7 +2,7 @@ use super::*;
 use crate::route::RouteQuery;
 use model::{
     documents::Key,
-    vars::{BodyNeed, Lookup, Value as VarValue, VarName},
+    vars::{Lookup, Value as VarValue, VarName},
 };
 use plugin::{
     AuthPlugin, BuildEnv, BuildError, Ctx, Hooks, IndexKey, Plugin, PluginClass, Posture, Rewrite, RunPolicy, Shared,
@@ -143,8 +143,7 @@ impl World {
 }
 
 fn found(snapshot: &Snapshot, host: &str, path: &str) -> Option<Arc<CompiledRoute>> {
-    let query =
-        RouteQuery { method: "GET", host, path: path.as_bytes(), client: [10, 0, 0, 1].into(), unread: BodyNeed::NONE };
+    let query = RouteQuery { method: "GET", host, path: path.as_bytes(), client: [10, 0, 0, 1].into() };
     snapshot.routes().find(&query, &NoVars).unwrap().map(|found| found.route)
 }
 

@@ -58,8 +58,8 @@ pub enum ExprFault {
         /// The pattern as written.
         pattern: String,
     },
-    /// The body is longer than what may be looked into.
-    #[error("variable {name}: the body is too long to be read")]
+    /// The body is longer, or more complex, than what may be looked into.
+    #[error("variable {name}: the body is too long or too complex to look into")]
     Unread {
         /// The variable.
         name: VarName,
@@ -133,20 +133,6 @@ impl Expr {
     pub fn body_need(&self) -> BodyNeed {
         self.names().into_iter().map(VarName::body_need).fold(BodyNeed::NONE, BodyNeed::and)
     }
-
-    /// Like [`Expr::eval`] for a request whose body could not be read for all that is in `unread`.
-    ///
-    /// # Errors
-    /// Also where the condition looks into such a body: what it would find there nobody knows.
-    pub fn eval_beside(&self, unread: BodyNeed, lookup: &dyn Lookup) -> Result<bool, ExprFault> {
-        let hidden = |name: &&VarName| name.body_need().overlaps(unread);
-        if !unread.is_none()
-            && let Some(name) = self.names().into_iter().find(hidden)
-        {
-            return Err(ExprFault::Unread { name: name.clone() });
-        }
-        self.eval(lookup)
-    }
 }
 
 impl Node {
@@ -168,6 +154,7 @@ impl Node {
                 }
                 Ok(*negated)
             }
+            Self::Test { name, .. } if lookup.is_hidden(name) => Err(ExprFault::Unread { name: name.clone() }),
             Self::Test { name, test, negated } => Ok(test.holds(name, &lookup.var(name))? != *negated),
         }
     }

@@ -19,6 +19,8 @@ pub enum VarName {
     Host,
     /// `remote_addr`: the client's address.
     RemoteAddr,
+    /// `binary_remote_addr`: the same in 4 or 16 bytes.
+    BinaryRemoteAddr,
     /// `remote_port`
     RemotePort,
     /// `realip_remote_addr`: the address of the connection.
@@ -27,6 +29,8 @@ pub enum VarName {
     RealipRemotePort,
     /// `request_method`, also `method`
     RequestMethod,
+    /// `request_type`: APISIX's word for what is not a request to a language model.
+    RequestType,
     /// `request`: the request line as received.
     Request,
     /// `request_line`: APISIX's name of the request line.
@@ -164,15 +168,18 @@ pub enum VarName {
 /// The variables with a fixed name; of two names for one variable the canonical one is first.
 static FIXED: &[(&str, VarName)] = &[
     ("uri", VarName::Uri),
+    ("document_uri", VarName::Uri),
     ("request_uri", VarName::RequestUri),
     ("real_request_uri", VarName::RealRequestUri),
     ("host", VarName::Host),
     ("remote_addr", VarName::RemoteAddr),
+    ("binary_remote_addr", VarName::BinaryRemoteAddr),
     ("remote_port", VarName::RemotePort),
     ("realip_remote_addr", VarName::RealipRemoteAddr),
     ("realip_remote_port", VarName::RealipRemotePort),
     ("request_method", VarName::RequestMethod),
     ("method", VarName::RequestMethod),
+    ("request_type", VarName::RequestType),
     ("request", VarName::Request),
     ("request_line", VarName::RequestLine),
     ("scheme", VarName::Scheme),

@@ -24,11 +24,6 @@ impl BodyNeed {
         Self { arguments: self.arguments || other.arguments, graphql: self.graphql || other.graphql }
     }
 
-    /// Whether both need the same kind.
-    pub const fn overlaps(self, other: Self) -> bool {
-        (self.arguments && other.arguments) || (self.graphql && other.graphql)
-    }
-
     /// What the variables need that a configuration may name anywhere in its texts.
     pub fn of_config(config: &serde_json::Value) -> Self {
         use serde_json::Value;

@@ -26,6 +26,11 @@ pub enum Value<'a> {
 pub trait Lookup {
     /// The value of `name`, [`Value::Absent`] when the request has none.
     fn var(&self, name: &VarName) -> Value<'_>;
+
+    /// Whether there may be a value that cannot be known, because the body that it is in was too much to look into.
+    fn is_hidden(&self, _name: &VarName) -> bool {
+        false
+    }
 }
 
 impl<'a> Value<'a> {
