@@ -456,6 +456,8 @@ struct Signals {
     quit: Signal,
     interrupt: Signal,
     reopen: Signal,
+    /// Caught and not asked for: a limit on the size of files is a failed write then, and not the end of the process.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -465,6 +467,7 @@ impl Signals {
             quit: signal(SignalKind::quit())?,
             interrupt: signal(SignalKind::interrupt())?,
             reopen: signal(SignalKind::user_defined1())?,
+            _file_size: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
         })
     }
 }

@@ -6,6 +6,7 @@ mod admin;
 mod bodies;
 mod buffered_bodies;
 mod cases;
+mod changes;
 mod closing;
 mod connections;
 mod differences;
