@@ -6,6 +6,10 @@ use std::{
 /// A bound listening socket; each worker gets one of its own for the same address.
 pub type Listener = TcpListener;
 
+/// Bytes of an answer that wait in the kernel for a client that does not take them. What is on its way is not counted, so
+/// this does not slow anybody down; without it a slow client's buffer grows to megabytes.
+const UNSENT_MAX: u32 = 64 << 10;
+
 /// Binds an address. `share` lets several sockets of this process have it (`SO_REUSEPORT`), and the kernel spread the
 /// connections over them.
 ///
@@ -23,6 +27,8 @@ pub fn bind(addr: SocketAddr, share: bool) -> io::Result<Listener> {
     }
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
+    // Accepted connections inherit it.
+    socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
     socket.listen(4096)?;
     Ok(socket.into())
 }

@@ -21,10 +21,7 @@ use wire::{BodyLength, Fields, Frame, Method, ResponseHead};
 
 /// Room for at least so much of a head is made before each read.
 const HEAD_BUFFER: usize = 1 << 10;
-const BODY_BUFFER: usize = 64 << 10;
 const TUNNEL_BUFFER: usize = 16 << 10;
-/// Bytes queued for an upstream before the client has to wait.
-const QUEUE_MAX: usize = 128 << 10;
 /// Interim responses before a final one.
 const MAX_INTERIM: u32 = 16;
 
@@ -156,7 +153,7 @@ impl Client {
 
     /// Whether the queue has room for another frame.
     pub fn has_room(&self) -> bool {
-        self.queue.len() < QUEUE_MAX
+        self.queue.len() < buffers::share().queue
     }
 
     /// Whether any byte of the request was handed to the operating system.
@@ -258,10 +255,12 @@ impl Client {
                 Ok(None) => {}
                 Err(reason) => return Poll::Ready(Err(self.malformed(reason))),
             }
-            self.read.reserve(match &self.body {
-                Body::Length(left) => usize::try_from(*left).unwrap_or(BODY_BUFFER).clamp(512, BODY_BUFFER),
-                _ => BODY_BUFFER / 2,
-            });
+            let max = buffers::share().read;
+            let wanted = match &self.body {
+                Body::Length(left) => usize::try_from(*left).unwrap_or(max).clamp(512, max),
+                _ => max / 2,
+            };
+            buffers::make_room(&mut self.read, wanted);
             match ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read)) {
                 Ok(0) if matches!(self.body, Body::UntilClose) => {
                     self.body = Body::Done;

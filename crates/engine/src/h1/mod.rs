@@ -11,3 +11,5 @@ pub(crate) mod server;
 pub(crate) use chunked::is_forbidden_trailer;
 pub use chunked::{Chunk, Chunked};
 pub use framing::Framing;
+#[cfg(test)]
+pub(crate) use queue::Queue;

@@ -19,6 +19,8 @@ pub(crate) struct Queue {
     whole: VecDeque<Bytes>,
     tail: BytesMut,
     whole_bytes: usize,
+    /// What of it is in the worker's count.
+    counted: usize,
 }
 
 impl Queue {
@@ -33,7 +35,8 @@ impl Queue {
     /// Queues content.
     pub(crate) fn push(&mut self, data: Bytes) {
         if data.len() <= COPY_MAX {
-            return self.tail().extend_from_slice(&data);
+            self.tail().extend_from_slice(&data);
+            return self.count();
         }
         if !self.tail.is_empty() {
             let tail = self.tail.split().freeze();
@@ -42,6 +45,14 @@ impl Queue {
         }
         self.whole_bytes += data.len();
         self.whole.push_back(data);
+        self.count();
+    }
+
+    /// Brings the worker's count up to date.
+    fn count(&mut self) {
+        let now = self.len();
+        buffers::count_queued(self.counted, now);
+        self.counted = now;
     }
 
     /// Bytes that have not been handed to the operating system.
@@ -87,6 +98,7 @@ impl Queue {
             }
             *written += n as u64;
             self.advance(n);
+            self.count();
         }
         Poll::Ready(Ok(()))
     }
@@ -105,5 +117,11 @@ impl Queue {
                 self.whole.pop_front();
             }
         }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        buffers::count_queued(self.counted, 0);
     }
 }

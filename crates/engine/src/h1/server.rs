@@ -30,10 +30,6 @@ use wire::{
 const HEAD_BUFFER: usize = 1 << 10;
 /// Read buffer of a body of unknown length, and of a tunnel.
 const STREAM_BUFFER: usize = 16 << 10;
-/// Read buffer of a body.
-const BODY_BUFFER: usize = 64 << 10;
-/// Bytes queued for a client before the upstream has to wait.
-const QUEUE_MAX: usize = 128 << 10;
 /// Bytes of the next request that are read ahead while one is served, to notice that the client went away.
 const PIPELINE_MAX: usize = 16 << 10;
 /// An unread rest of a request body up to this size is read and dropped to keep the connection.
@@ -399,11 +395,7 @@ impl Conn {
             if !self.has_sent_head && self.queue.len() > 0 {
                 let _ = self.poll_queue(cx);
             }
-            self.read.reserve(match &self.body {
-                Body::Length(left) => usize::try_from(*left).unwrap_or(BODY_BUFFER).clamp(512, BODY_BUFFER),
-                _ => STREAM_BUFFER,
-            });
-            let error = match poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read) {
+            let error = match self.poll_body_bytes(cx) {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     self.pace.came(n, crate::now());
                     continue;
@@ -422,6 +414,26 @@ impl Conn {
             self.body = Body::Failed(error.clone());
             return Poll::Ready(Err(error));
         }
+    }
+
+    /// Reads some of the body. A client that is waited for holds no buffer, however much it has announced.
+    fn poll_body_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.io.poll_read_ready(cx)?.is_ready() {
+            let max = buffers::share().read;
+            let wanted = match &self.body {
+                Body::Length(left) => usize::try_from(*left).unwrap_or(max).clamp(512, max),
+                _ => STREAM_BUFFER,
+            };
+            buffers::make_room(&mut self.read, wanted);
+            let polled = poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read);
+            if polled.is_ready() {
+                return polled;
+            }
+        }
+        if self.read.is_empty() {
+            buffers::give(std::mem::take(&mut self.read));
+        }
+        Poll::Pending
     }
 
     /// The next frame out of what was read.
@@ -585,11 +597,12 @@ impl Downstream for Server {
         if conn.is_gone {
             return Poll::Ready(Err(SendError::Gone));
         }
-        if conn.queue.len() < QUEUE_MAX {
+        let max = buffers::share().queue;
+        if conn.queue.len() < max {
             return Poll::Ready(Ok(()));
         }
         match conn.poll_queue(cx) {
-            Poll::Pending if conn.queue.len() < QUEUE_MAX => Poll::Ready(Ok(())),
+            Poll::Pending if conn.queue.len() < max => Poll::Ready(Ok(())),
             polled => polled,
         }
     }
