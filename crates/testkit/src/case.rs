@@ -39,6 +39,9 @@ pub struct Case {
     /// Consumers, as documents.
     #[serde(default)]
     pub consumers: Vec<Value>,
+    /// Further documents by their paths, such as `consumers/jack/credentials/one`; stored after the consumers.
+    #[serde(default)]
+    pub documents: IndexMap<String, Value>,
     /// The plugin's metadata.
     #[serde(default)]
     pub metadata: Option<Value>,

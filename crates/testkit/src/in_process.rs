@@ -73,7 +73,7 @@ impl Gateway for InProcess {
         let key = key(path);
         let mut value = document.clone();
         // As the Admin API completes it.
-        if path.starts_with("routes/") {
+        if !path.starts_with("consumers/") {
             value["id"] = key.id().into();
         }
         self.write(Write::Put { key, value, expect: Expect::Any })

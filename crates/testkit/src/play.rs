@@ -130,6 +130,7 @@ fn documents(plugin: &str, case: &Case, upstream: SocketAddr) -> Vec<(String, Va
         let name = consumer["username"].as_str().unwrap_or("unnamed");
         documents.push((format!("consumers/{name}"), consumer.clone()));
     }
+    documents.extend(case.documents.iter().map(|(path, document)| (path.clone(), document.clone())));
     let mut plugins: Map<String, Value> = case.other_plugins.clone();
     plugins.insert(plugin.to_owned(), case.config.clone());
     let mut route = json!({ "uri": "/*", "plugins": plugins, "upstream": { "nodes": { upstream.to_string(): 1 } } });

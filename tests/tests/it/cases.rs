@@ -43,7 +43,8 @@ impl Live {
 impl testkit::Gateway for Live {
     fn put(&mut self, path: &str, document: &Value) -> Result<(), String> {
         // The Admin API takes a consumer's name from the document.
-        let path = if path.starts_with("consumers/") { "consumers" } else { path };
+        let is_consumer = path.strip_prefix("consumers/").is_some_and(|name| !name.contains('/'));
+        let path = if is_consumer { "consumers" } else { path };
         match self.gateway.admin("PUT", path, document) {
             (200 | 201, _) => Ok(()),
             (400, answer) => Err(answer["error_msg"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()),
