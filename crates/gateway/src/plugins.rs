@@ -180,6 +180,18 @@ impl PluginSet {
         Self { variable, ..self }
     }
 
+    /// Lets every plugin take its settings in. Gives a line for each setting without effect.
+    ///
+    /// # Errors
+    /// What is wrong with a plugin's settings.
+    pub fn prepare(&self, shared: &Arc<Shared>) -> Result<Vec<String>, BuildError> {
+        let mut notices = Vec::new();
+        for plugin in &self.sorted {
+            notices.extend((plugin.description.prepare)(&plugin.attr, shared)?);
+        }
+        Ok(notices)
+    }
+
     /// A plugin by its name.
     pub fn get(&self, name: &str) -> Option<&Arc<Enabled>> {
         self.by_name.get(name)

@@ -72,6 +72,13 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     fn reword(_config: &Value, _violation: &str) -> Option<&'static str> {
         None
     }
+    /// Takes `plugin_attr.<name>` in at the start, before there is any instance. Gives a line for each setting without effect.
+    ///
+    /// # Errors
+    /// What is wrong with the settings: the gateway does not start then.
+    fn prepare(_attr: &Value, _shared: &Arc<Shared>) -> Result<Vec<String>, BuildError> {
+        Ok(Vec::new())
+    }
     /// Handlers that public-api can publish.
     fn public_apis(_attr: &Value) -> Vec<PublicApi> {
         Vec::new()
@@ -147,6 +154,8 @@ pub struct Description {
     pub spec: Spec,
     /// Builds an instance from a complete configuration.
     pub build: fn(&Value, &BuildEnv<'_>) -> Result<Built, BuildError>,
+    /// See [`Plugin::prepare`].
+    pub prepare: fn(&Value, &Arc<Shared>) -> Result<Vec<String>, BuildError>,
     /// See [`Plugin::reword`].
     pub reword: fn(&Value, &str) -> Option<&'static str>,
     /// Compiles complete metadata.
@@ -171,6 +180,7 @@ pub fn describe<P: Plugin>() -> Description {
             plugin.attach(&mut hooks);
             Ok(Built { hooks })
         },
+        prepare: P::prepare,
         reword: P::reword,
         metadata: |value| Ok(Arc::new(read::<P::Metadata>(value)?)),
         credential: None,

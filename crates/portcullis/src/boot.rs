@@ -58,6 +58,9 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     let shared = Arc::new(Shared::with_bodies(options::bodies(&settings)));
     let plugins = PluginSet::new(catalog::all(), settings.plugins.as_deref(), &settings.plugin_attr, settings.compat)?;
     let plugins = Arc::new(plugins.with_environment(Arc::new(|name| std::env::var(name).ok())));
+    for notice in plugins.prepare(&shared)? {
+        let _ = writeln!(std::io::stderr(), "portcullis: {notice}");
+    }
     warn_of_unknown_plugins(&settings, &plugins);
     let flow = background.block_on(open_flow(&settings, &plugins, &shared))?;
 

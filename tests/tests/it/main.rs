@@ -20,6 +20,7 @@ mod lifecycle;
 mod limits;
 mod nodes;
 mod pace;
+mod prometheus;
 mod protection;
 mod routes;
 mod sealing;

@@ -114,6 +114,7 @@ impl Configuration for Fake {
             reword: |_, _| None,
             metadata: |_| Err(plugin::BuildError("not built here".to_owned())),
             credential: None,
+            prepare: |_, _| Ok(Vec::new()),
             public_apis: |_| Vec::new(),
             export: None,
         };

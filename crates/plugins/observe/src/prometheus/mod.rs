@@ -9,9 +9,11 @@ mod text;
 use metrics::{Exchange, Metrics};
 use model::vars::Lookup;
 use plugin::{
-    BuildEnv, BuildError, Ctx, ExportEnv, Hooks, Log, Plugin, PluginClass, Posture, PublicApi, Reply, RunPolicy, Spec,
+    BuildEnv, BuildError, Ctx, ExportEnv, Hooks, Log, Plugin, PluginClass, Posture, PublicApi, Reply, RunPolicy,
+    Shared, Spec,
 };
 use serde::Deserialize;
+use serde_json::Value;
 use settings::{Disabled, Settings};
 use std::{borrow::Cow, sync::Arc};
 use wire::{Method, Source};
@@ -53,9 +55,15 @@ impl Plugin for Prometheus {
         hooks.log = Some(self);
     }
 
-    fn public_apis(attr: &serde_json::Value) -> Vec<PublicApi> {
-        // The handler is published even when the settings are wrong: then no instance can be built, and that is said there.
-        let uri = attr.get("export_uri").and_then(serde_json::Value::as_str).unwrap_or("/apisix/prometheus/metrics");
+    fn prepare(attr: &Value, shared: &Arc<Shared>) -> Result<Vec<String>, BuildError> {
+        let settings = Settings::read(attr)?;
+        // Also what is exported before the first instance has the right names.
+        shared.kept(Metrics::default).configure(&settings);
+        Ok(settings::without_effect(attr))
+    }
+
+    fn public_apis(attr: &Value) -> Vec<PublicApi> {
+        let uri = attr.get("export_uri").and_then(Value::as_str).unwrap_or("/apisix/prometheus/metrics");
         vec![PublicApi { methods: &[Method::Get], uri: uri.to_owned(), handle: reply }]
     }
 
