@@ -1,8 +1,10 @@
+mod arguments;
+
 use crate::{Ctx, graphql::Graphql};
+use arguments::{form_arg, is_form, is_json, json_path};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::{Timestamp, ZonedDateTime, tz::TimeZone};
 use model::vars::{Lookup, Value, VarName};
-use serde_json_path::JsonPath;
 use std::{borrow::Cow, net::IpAddr, sync::OnceLock, time::Duration};
 use wire::{BodyLength, Fields};
 
@@ -141,7 +143,7 @@ fn request<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
         },
         VarName::PostArgPath(path) => match request.body.buffered() {
             Some(body) if is_form(&request.fields) => form_arg(body, path.as_bytes()).into(),
-            Some(body) if media_type_starts(&request.fields, b"application/json") => json_path(body, path),
+            Some(body) if is_json(&request.fields) => json_path(body, path),
             _ => Value::Absent,
         },
         VarName::RequestBody => request.body.buffered().map(|body| &body[..]).into(),
@@ -288,53 +290,6 @@ fn field<'a>(fields: &'a Fields, name: &str) -> Value<'a> {
         all.extend_from_slice(value);
     }
     all.into()
-}
-
-fn media_type_starts(fields: &Fields, with: &[u8]) -> bool {
-    fields
-        .get("content-type")
-        .and_then(|value| value.get(..with.len()))
-        .is_some_and(|start| start.eq_ignore_ascii_case(with))
-}
-
-fn is_form(fields: &Fields) -> bool {
-    media_type_starts(fields, b"application/x-www-form-urlencoded")
-}
-
-fn form_arg(form: &[u8], name: &[u8]) -> Option<Vec<u8>> {
-    form.split(|&b| b == b'&').find_map(|pair| {
-        let mut halves = pair.splitn(2, |&b| b == b'=');
-        let key = halves.next()?;
-        let is_it = !key.is_empty() && *wire::path::decode_query(key) == *name;
-        is_it.then(|| wire::path::decode_query(halves.next().unwrap_or_default()).into_owned())
-    })
-}
-
-/// A value of a JSON body by the names of its members, separated by dots; or all values that a JSON path finds.
-fn json_path<'a>(body: &[u8], path: &str) -> Value<'a> {
-    let Ok(whole) = serde_json::from_slice::<serde_json::Value>(body) else { return Value::Absent };
-    if path.contains(['[', '*']) || path.contains("..") {
-        let dot = if path.starts_with('[') { "" } else { "." };
-        let Ok(path) = JsonPath::parse(&format!("${dot}{path}")) else { return Value::Absent };
-        let found: Vec<_> = path.query(&whole).iter().map(|value| json_value(value)).collect();
-        return if found.is_empty() { Value::Absent } else { Value::List(found) };
-    }
-    let mut found = &whole;
-    for name in path.split('.') {
-        let Some(member) = found.get(name) else { return Value::Absent };
-        found = member;
-    }
-    json_value(found)
-}
-
-fn json_value<'a>(value: &serde_json::Value) -> Value<'a> {
-    match value {
-        serde_json::Value::Bool(truth) => Value::Bool(*truth),
-        serde_json::Value::Number(number) => number.as_f64().map_or(Value::Absent, Value::Num),
-        serde_json::Value::String(text) => text.clone().into(),
-        serde_json::Value::Array(items) => Value::List(items.iter().map(json_value).collect()),
-        serde_json::Value::Null | serde_json::Value::Object(_) => Value::Absent,
-    }
 }
 
 /// The user of `Authorization: Basic`.
