@@ -107,7 +107,7 @@ impl<'a> Exchange<'a> {
         self.cx.node = Some((pick.name(), addr));
         self.cx.tried.push(addr);
         let host = upstream.host_for(pick, &self.cx.request.authority);
-        let mut head = upstream_head::build(&self.cx, host, self.takes_trailers, &self.edge.options);
+        let mut head = upstream_head::build(&self.cx, host, self.takes_trailers);
         let global = self.held.0.global();
         if let Some(reply) = run::before_proxy(global, &self.chain, &mut self.cx, &mut head, &self.edge.shared).await {
             return Err(Failed::Reply(reply));

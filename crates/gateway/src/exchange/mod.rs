@@ -2,6 +2,7 @@
 
 pub mod access_log;
 mod forward;
+mod forwarded;
 mod relay;
 mod request;
 mod response;
@@ -148,9 +149,10 @@ impl Edge {
         self.shared.stats.requests.fetch_add(1, Ordering::Relaxed);
         let held = self.snapshot();
         let options = &*self.options;
-        let (Received { request, upgrade, takes_trailers }, bad_target) =
+        let (Received { mut request, upgrade, takes_trailers }, bad_target) =
             request::receive(head, &downstream, &self.bodies, options);
         let client = request::client_addr(connection.peer, &request.fields, options);
+        forwarded::arrive(&mut request, &connection, options);
         let directory: Rc<dyn Directory> = held.clone();
         let cx =
             Ctx::new(request, connection, client, directory, downstream.clone(), self.shared.clone(), engine::now());

@@ -1,14 +1,13 @@
 //! The head that goes upstream: built anew for each attempt.
 
-use super::Options;
 use plugin::{Ctx, UpstreamHead};
 
 /// Builds the head. `host` is what `pass_host` came to.
-pub(super) fn build(cx: &Ctx, host: Vec<u8>, takes_trailers: bool, options: &Options) -> UpstreamHead {
+pub(super) fn build(cx: &Ctx, host: Vec<u8>, takes_trailers: bool) -> UpstreamHead {
     let request = &cx.request;
     // Room for the forwarding fields, so that they cost no second allocation.
-    let mut fields = request.fields.clone_with_room(8, 192 + cx.request.host.len());
-    forwarded(cx, &mut fields, options);
+    let mut fields = request.fields.clone_with_room(4, 128);
+    addresses(cx, &mut fields);
     if takes_trailers {
         fields.push(b"TE", b"trailers");
     }
@@ -20,14 +19,12 @@ pub(super) fn build(cx: &Ctx, host: Vec<u8>, takes_trailers: bool, options: &Opt
     }
 }
 
-/// `X-Real-IP` and `X-Forwarded-*` as APISIX sends them.
-fn forwarded(cx: &Ctx, fields: &mut wire::Fields, options: &Options) {
+/// `X-Real-IP`, and the client's address at the end of `X-Forwarded-For`. The other forwarding fields were set when the request
+/// arrived (see [`super::forwarded`]), so that plugins may change them.
+fn addresses(cx: &Ctx, fields: &mut wire::Fields) {
     let client = &address(cx.client.ip());
     fields.set("X-Real-IP", client);
-    let is_trusted =
-        options.trusted_addresses.as_ref().map(|nets| nets.iter().any(|net| net.contains(&cx.peer.0.ip())));
-    let keeps_own = is_trusted == Some(true);
-    if fields.contains("x-forwarded-for") && is_trusted != Some(false) {
+    if fields.contains("x-forwarded-for") {
         let mut chain = Vec::new();
         for value in fields.get_all("x-forwarded-for") {
             chain.extend_from_slice(value);
@@ -37,18 +34,6 @@ fn forwarded(cx: &Ctx, fields: &mut wire::Fields, options: &Options) {
         fields.set("X-Forwarded-For", &chain);
     } else {
         fields.set("X-Forwarded-For", client);
-    }
-    fields.remove("forwarded");
-    if !(keeps_own && fields.contains("x-forwarded-proto")) {
-        fields.set("X-Forwarded-Proto", cx.request.scheme.as_bytes());
-    }
-    if !(keeps_own && fields.contains("x-forwarded-host")) {
-        fields.set("X-Forwarded-Host", cx.request.host.as_bytes());
-    }
-    if !(keeps_own && fields.contains("x-forwarded-port")) {
-        let mut port = smallvec::SmallVec::new();
-        decimal(&mut port, cx.local.port());
-        fields.set("X-Forwarded-Port", &port);
     }
 }
 
@@ -61,7 +46,7 @@ fn address(ip: std::net::IpAddr) -> smallvec::SmallVec<[u8; 46]> {
                 if i > 0 {
                     text.push(b'.');
                 }
-                decimal(&mut text, u16::from(octet));
+                decimal(&mut text, octet);
             }
         }
         std::net::IpAddr::V6(v6) => text.extend_from_slice(v6.to_string().as_bytes()),
@@ -69,13 +54,13 @@ fn address(ip: std::net::IpAddr) -> smallvec::SmallVec<[u8; 46]> {
     text
 }
 
-fn decimal(text: &mut smallvec::SmallVec<[u8; 46]>, n: u16) {
-    let mut divisor = 10_000;
+fn decimal(text: &mut smallvec::SmallVec<[u8; 46]>, n: u8) {
+    let mut divisor = 100;
     while divisor > 1 && n < divisor {
         divisor /= 10;
     }
     while divisor > 0 {
-        text.push(b'0' + (n / divisor % 10) as u8);
+        text.push(b'0' + (n / divisor % 10));
         divisor /= 10;
     }
 }
@@ -85,14 +70,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_ports_are_written_as_the_library_writes_them() {
+    fn addresses_are_written_as_the_library_writes_them() {
         for ip in ["0.0.0.0", "127.0.0.1", "10.20.200.255", "100.9.10.99", "::1", "2001:db8::7", "::ffff:1.2.3.4"] {
             assert_eq!(address(ip.parse().unwrap()).as_slice(), ip.as_bytes());
-        }
-        for port in [0, 7, 10, 80, 443, 999, 1000, 9080, 10_000, 65_535] {
-            let mut text = smallvec::SmallVec::new();
-            decimal(&mut text, port);
-            assert_eq!(text.as_slice(), port.to_string().as_bytes());
         }
     }
 }
