@@ -193,12 +193,12 @@ fn an_upstream_that_takes_its_time_is_not_the_clients_fault() {
     const BODY: usize = 24 << 20;
     let upstream = Upstream::start(|conn| {
         let mut head = conn.client.head().unwrap();
-        sleep(GRACE + Duration::from_secs(2));
+        sleep(GRACE + Duration::from_secs(5));
         conn.client.body(&mut head, false);
         conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Got: {}\r\n\r\n", head.body.len()));
     });
     // At this rate, what fits into the buffers would be too little for the time that the upstream takes.
-    let gateway = start(&json!({ "min_rate": 16 << 20, "body_timeout": "30s" }), &upstream);
+    let gateway = start(&json!({ "min_rate": 4 << 20, "body_timeout": "60s" }), &upstream);
     let mut client = gateway.client();
     client.send(format!("{HEAD}Content-Length: {BODY}\r\n\r\n"));
     client.send(vec![b'x'; BODY]);
