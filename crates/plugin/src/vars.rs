@@ -169,7 +169,7 @@ fn request<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
 
 fn connection<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
     match name {
-        VarName::RemoteAddr => cx.client.to_string().into(),
+        VarName::RemoteAddr => wire::Text::address(cx.client.ip()).to_vec().into(),
         VarName::BinaryRemoteAddr => match cx.client.ip() {
             IpAddr::V4(ip) => ip.octets().to_vec().into(),
             IpAddr::V6(ip) => ip.octets().to_vec().into(),

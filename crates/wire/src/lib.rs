@@ -12,6 +12,7 @@ mod head;
 mod method;
 pub mod path;
 pub mod status;
+mod text;
 
 pub use addr::{ClientAddr, ConnectionFacts, PeerAddr};
 pub use body::{BodyError, Frame};
@@ -19,3 +20,4 @@ pub use downstream::{BodySource, Downstream, SendError};
 pub use fields::Fields;
 pub use head::{BodyLength, RequestHead, ResponseHead, Source, Version};
 pub use method::Method;
+pub use text::Text;

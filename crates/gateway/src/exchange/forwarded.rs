@@ -26,7 +26,7 @@ pub(super) fn arrive(request: &mut Request, connection: &ConnectionFacts, option
     if !keeps(fields.get("x-forwarded-port")) {
         match port_of(&request.authority) {
             Some(port) => fields.set("X-Forwarded-Port", port),
-            None => fields.set("X-Forwarded-Port", connection.local.port().to_string().as_bytes()),
+            None => fields.set("X-Forwarded-Port", &wire::Text::decimal(u64::from(connection.local.port()))),
         }
     }
 }

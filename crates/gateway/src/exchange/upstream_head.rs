@@ -22,7 +22,7 @@ pub(super) fn build(cx: &Ctx, host: Vec<u8>, takes_trailers: bool) -> UpstreamHe
 /// `X-Real-IP`, and the client's address at the end of `X-Forwarded-For`. The other forwarding fields were set when the request
 /// arrived (see [`super::forwarded`]), so that plugins may change them.
 fn addresses(cx: &Ctx, fields: &mut wire::Fields) {
-    let client = &address(cx.client.ip());
+    let client = &*wire::Text::address(cx.client.ip());
     fields.set("X-Real-IP", client);
     if fields.contains("x-forwarded-for") {
         let mut chain = Vec::new();
@@ -34,45 +34,5 @@ fn addresses(cx: &Ctx, fields: &mut wire::Fields) {
         fields.set("X-Forwarded-For", &chain);
     } else {
         fields.set("X-Forwarded-For", client);
-    }
-}
-
-/// The address as text; IPv4, which is most, without the machinery of formatting.
-fn address(ip: std::net::IpAddr) -> smallvec::SmallVec<[u8; 46]> {
-    let mut text = smallvec::SmallVec::new();
-    match ip {
-        std::net::IpAddr::V4(v4) => {
-            for (i, octet) in v4.octets().into_iter().enumerate() {
-                if i > 0 {
-                    text.push(b'.');
-                }
-                decimal(&mut text, octet);
-            }
-        }
-        std::net::IpAddr::V6(v6) => text.extend_from_slice(v6.to_string().as_bytes()),
-    }
-    text
-}
-
-fn decimal(text: &mut smallvec::SmallVec<[u8; 46]>, n: u8) {
-    let mut divisor = 100;
-    while divisor > 1 && n < divisor {
-        divisor /= 10;
-    }
-    while divisor > 0 {
-        text.push(b'0' + (n / divisor % 10));
-        divisor /= 10;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_written_as_the_library_writes_them() {
-        for ip in ["0.0.0.0", "127.0.0.1", "10.20.200.255", "100.9.10.99", "::1", "2001:db8::7", "::ffff:1.2.3.4"] {
-            assert_eq!(address(ip.parse().unwrap()).as_slice(), ip.as_bytes());
-        }
     }
 }

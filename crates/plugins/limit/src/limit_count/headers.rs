@@ -3,7 +3,7 @@ use plugin::BuildError;
 use serde::Deserialize;
 use smallvec::SmallVec;
 use std::borrow::Cow;
-use wire::Fields;
+use wire::{Fields, Text};
 
 const LIMIT: &str = "X-RateLimit-Limit";
 const REMAINING: &str = "X-RateLimit-Remaining";
@@ -65,9 +65,9 @@ impl HeaderNames {
             Some(names) => (&*names.limit_header.0, &*names.remaining_header.0, &*names.reset_header.0),
             None => (LIMIT, REMAINING, RESET),
         };
-        fields.set(&self.name(limit), quota.limit.to_string().as_bytes());
-        fields.set(&self.name(remaining), quota.taken.remaining.unwrap_or(0).to_string().as_bytes());
-        fields.set(&self.name(reset), quota.taken.reset.to_string().as_bytes());
+        fields.set(&self.name(limit), &Text::decimal(quota.limit));
+        fields.set(&self.name(remaining), &Text::decimal(quota.taken.remaining.unwrap_or(0)));
+        fields.set(&self.name(reset), &Text::hundredths((quota.taken.reset * 100.0).round() as u64));
     }
 
     fn name<'a>(&self, base: &'a str) -> Cow<'a, str> {

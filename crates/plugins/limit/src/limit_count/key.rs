@@ -2,7 +2,6 @@ use super::KeyType;
 use model::vars::{Lookup as _, Template, Value, VarName};
 use plugin::Ctx;
 use smallvec::SmallVec;
-use std::fmt::{self, Write as _};
 
 /// A key's text; usual ones need no allocation.
 pub(super) type Bytes = SmallVec<[u8; 64]>;
@@ -60,15 +59,5 @@ impl Key {
 }
 
 fn address(cx: &Ctx) -> Bytes {
-    struct Text(Bytes);
-    impl fmt::Write for Text {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0.extend_from_slice(text.as_bytes());
-            Ok(())
-        }
-    }
-    let mut text = Text(Bytes::new());
-    // Writing to memory cannot fail.
-    let _ = write!(text, "{}", cx.client);
-    text.0
+    Bytes::from_slice(&wire::Text::address(cx.client.ip()))
 }

@@ -13,11 +13,11 @@ use std::{
     cell::Cell,
     collections::HashSet,
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::Write as _,
     net::IpAddr,
     sync::OnceLock,
     time::Duration,
 };
+use wire::Text;
 
 pub(super) const STATUS_LABELS: &[&str] = &[
     "code",
@@ -145,7 +145,7 @@ impl Metrics {
             let now = exchange.now;
 
             let mut labels = Labels::begin(scratch, disabled.status);
-            labels.display(exchange.code);
+            labels.bytes(&Text::decimal(u64::from(exchange.code)));
             labels.text(exchange.route);
             labels.text(exchange.matched_uri);
             labels.text(exchange.matched_host);
@@ -356,16 +356,15 @@ impl<'a> Labels<'a> {
         self.write(|out| out.extend_from_slice(value.as_bytes()));
     }
 
-    fn display(&mut self, value: impl std::fmt::Display) {
-        // Writing to a Vec cannot fail.
-        self.write(|out| drop(write!(out, "{value}")));
+    fn bytes(&mut self, value: &[u8]) {
+        self.write(|out| out.extend_from_slice(value));
     }
 
     fn common(&mut self, exchange: &Exchange<'_>) {
         self.text(exchange.service);
         self.text(exchange.consumer);
         match exchange.node {
-            Some(node) => self.display(node),
+            Some(node) => self.bytes(&Text::address(node)),
             None => self.text(""),
         }
         self.text(REQUEST_TYPE);
