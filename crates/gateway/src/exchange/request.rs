@@ -64,8 +64,6 @@ pub(super) fn receive(
             (normal.path, Some(BadTarget::Ambiguous))
         }
         Ok(normal) => (normal.path, None),
-        // `OPTIONS *` has no path.
-        Err(_) if raw_path == b"*" => (b"*".to_vec(), None),
         Err(_) => (raw_path.to_vec(), Some(BadTarget::Malformed)),
     };
     let (mut path, refused) = match refused {
