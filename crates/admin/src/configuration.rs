@@ -4,6 +4,7 @@ use model::documents::{Document, Key, Kind};
 use plugin::Description;
 use serde_json::Value;
 use std::future::Future;
+use std::ops::Range;
 
 /// What must be true of a key for a change to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub trait Configuration: Send + Sync + 'static {
     fn document(&self, key: &Key) -> Option<Document>;
     /// The documents of a kind; of credentials, those of a consumer.
     fn documents(&self, kind: Kind, consumer: Option<&str>) -> Vec<Document>;
+    /// A part of [`Configuration::documents`] in the order of a list, and how many there are in all.
+    fn page(&self, kind: Kind, consumer: Option<&str>, range: Range<usize>) -> (Vec<Document>, usize);
     /// An id that no document has: 20 digits.
     fn next_id(&self) -> impl Future<Output = Result<String, WriteError>> + Send;
     /// Checks a document by itself, without what it refers to.

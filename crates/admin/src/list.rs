@@ -8,6 +8,7 @@ use crate::{
 use model::documents::Kind;
 use model::pattern::{Case, Pattern};
 use serde_json::Value;
+use std::ops::Range;
 
 /// The part of `all` that the query asks for, and how many passed its filters.
 pub(crate) fn select(kind: Kind, mut all: Vec<Shown>, query: &Query) -> Result<(Vec<Shown>, usize), Refusal> {
@@ -31,16 +32,27 @@ pub(crate) fn select(kind: Kind, mut all: Vec<Shown>, query: &Query) -> Result<(
     });
     all.sort_by_key(|shown| shown.indexes);
     let total = all.len();
-    let (Some(page), Some(size)) = (number(query, "page"), number(query, "page_size")) else {
-        return Ok((all, total));
-    };
+    match page(query)? {
+        Some(range) => Ok((all.into_iter().skip(range.start).take(range.len()).collect(), total)),
+        None => Ok((all, total)),
+    }
+}
+
+/// The page that is asked for, if it is one of the whole list.
+pub(crate) fn unfiltered_page(query: &Query) -> Option<Range<usize>> {
+    let is_filtered = ["name", "uri", "label", "filter"].iter().any(|name| query.first(name).is_some());
+    page(query).ok().flatten().filter(|_| !is_filtered)
+}
+
+fn page(query: &Query) -> Result<Option<Range<usize>>, Refusal> {
+    let (Some(page), Some(size)) = (number(query, "page"), number(query, "page_size")) else { return Ok(None) };
     if !(10.0..=500.0).contains(&size) {
         return Err(Refusal::PageSize);
     }
     // Both are bounded below and casts saturate, so that a huge page is an empty one.
     let (page, size) = (page.max(1.0) as usize, size as usize);
-    let page = all.into_iter().skip((page - 1).saturating_mul(size)).take(size).collect();
-    Ok((page, total))
+    let start = (page - 1).saturating_mul(size);
+    Ok(Some(start..start.saturating_add(size)))
 }
 
 fn number(query: &Query, name: &str) -> Option<f64> {

@@ -49,6 +49,15 @@ impl Operation<'_> {
             let stored = self.key(id).and_then(|key| conf.document(&key)).ok_or(Refusal::KeyNotFound)?;
             return Ok(Done::One(self.shown(stored)));
         }
+        // A page of what is not filtered is found without looking at the rest.
+        if let Some(range) = list::unfiltered_page(self.query) {
+            let (page, total) = conf.page(self.kind, self.consumer, range);
+            if total == 0 && !kinds::may_be_empty(self.kind) {
+                return Err(Refusal::KeyNotFound);
+            }
+            let list = page.into_iter().map(|stored| self.shown(stored)).collect();
+            return Ok(Done::List { key: self.prefixed(&self.directory()), list, total });
+        }
         let all = conf.documents(self.kind, self.consumer);
         if all.is_empty() && !kinds::may_be_empty(self.kind) {
             return Err(Refusal::KeyNotFound);

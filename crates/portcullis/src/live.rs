@@ -8,7 +8,7 @@ use gateway::{
 use model::documents::{Document, Key, Kind};
 use plugin::{Description, Shared};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 use store::{Expect, Revision};
 
 /// The running configuration.
@@ -35,6 +35,10 @@ impl Configuration for Live {
 
     fn documents(&self, kind: Kind, consumer: Option<&str>) -> Vec<Document> {
         self.all(kind, consumer)
+    }
+
+    fn page(&self, kind: Kind, consumer: Option<&str>, range: Range<usize>) -> (Vec<Document>, usize) {
+        self.0.documents().page(kind, consumer, range)
     }
 
     async fn next_id(&self) -> Result<String, WriteError> {

@@ -4,7 +4,7 @@ use super::super::*;
 use model::documents::{self, Document, Key};
 use parking_lot::Mutex;
 use plugin::Description;
-use std::{collections::BTreeMap, future::Future};
+use std::{collections::BTreeMap, future::Future, ops::Range};
 
 /// A configuration without a gateway.
 #[derive(Default)]
@@ -35,6 +35,13 @@ impl Fake {
 impl Configuration for Fake {
     fn document(&self, key: &Key) -> Option<Document> {
         self.state.lock().documents.get(&key.path()).cloned()
+    }
+
+    fn page(&self, kind: Kind, consumer: Option<&str>, range: Range<usize>) -> (Vec<Document>, usize) {
+        let mut all = self.documents(kind, consumer);
+        all.sort_by_key(|document| (document.created, document.modified));
+        let total = all.len();
+        (all.into_iter().skip(range.start).take(range.len()).collect(), total)
     }
 
     fn documents(&self, kind: Kind, consumer: Option<&str>) -> Vec<Document> {

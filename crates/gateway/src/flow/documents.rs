@@ -1,16 +1,38 @@
 use crate::{check, plugins::PluginSet, shards::Shards, snapshot::Written};
 use model::documents::{Document, Key, Kind};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 /// The documents in force, as written.
 #[derive(Clone, Default)]
 #[allow(missing_debug_implementations)] // documents hold secrets
 pub struct DocumentsView {
-    /// By collection and path.
-    collections: Shards<Shards<Arc<Kept>>>,
+    collections: Shards<Collection>,
     /// Owners of credentials, by plugin and index key.
     credentials: Shards<Arc<str>>,
+}
+
+/// The documents of a kind.
+#[derive(Clone, Default)]
+struct Collection {
+    /// By path.
+    documents: Shards<Arc<Kept>>,
+    /// In the order of a list; made by the first reader after a change.
+    order: OnceLock<Arc<[Arc<Kept>]>>,
+}
+
+impl Collection {
+    fn order(&self) -> &[Arc<Kept>] {
+        self.order.get_or_init(|| {
+            let mut order: Vec<_> =
+                self.documents.iter().map(|(_, kept)| (kept.created, kept.modified, kept.clone())).collect();
+            order.sort_unstable_by(|a, b| (a.0, a.1, &a.2.key).cmp(&(b.0, b.1, &b.2.key)));
+            order.into_iter().map(|(.., kept)| kept).collect()
+        })
+    }
 }
 
 /// A document between its uses: its text takes a fifth of what its values would.
@@ -42,9 +64,19 @@ impl DocumentsView {
 
     /// The documents of a kind in the order of their creation; of credentials, those of a consumer.
     pub fn list(&self, kind: Kind, parent: Option<&str>) -> Vec<Document> {
-        let mut kept: Vec<_> = self.all(kind).filter(|kept| parent.is_none() || kept.key.parent() == parent).collect();
-        kept.sort_by(|a, b| a.created.cmp(&b.created).then_with(|| a.key.cmp(&b.key)));
-        kept.into_iter().map(|kept| kept.document()).collect()
+        self.page(kind, parent, 0..usize::MAX).0
+    }
+
+    /// A part of [`DocumentsView::list`], and how many documents the whole has. Costs what the part costs.
+    pub fn page(&self, kind: Kind, parent: Option<&str>, range: Range<usize>) -> (Vec<Document>, usize) {
+        let Some(collection) = self.collection(kind) else { return (Vec::new(), 0) };
+        let cut = |kept: &[&Arc<Kept>]| {
+            let part = kept.get(range.start..range.end.min(kept.len())).unwrap_or_default();
+            part.iter().map(|kept| kept.document()).collect()
+        };
+        let all: Vec<&Arc<Kept>> =
+            collection.order().iter().filter(|kept| parent.is_none() || kept.key.parent() == parent).collect();
+        (cut(&all), all.len())
     }
 
     /// The first document of a kind that names `id` in a field.
@@ -62,7 +94,7 @@ impl DocumentsView {
 
     /// Keys and last revisions of all.
     pub(super) fn revisions(&self) -> impl Iterator<Item = (Key, u64)> {
-        let all = self.collections.iter().flat_map(|(_, collection)| collection.iter());
+        let all = self.collections.iter().flat_map(|(_, collection)| collection.documents.iter());
         all.map(|(_, kept)| (kept.key.clone(), kept.modified))
     }
 
@@ -87,9 +119,10 @@ impl DocumentsView {
             }
         }
         let created = created.or_else(|| Some(old.as_ref()?.created)).unwrap_or(revision);
-        if let Some(collection) = self.collections.entry(key.kind().collection().as_bytes(), Shards::default) {
+        if let Some(collection) = self.collections.entry(key.kind().collection().as_bytes(), Collection::default) {
             let kept = Kept { key, text: written.text.clone(), created, modified: revision };
-            collection.insert(path.as_bytes(), Arc::new(kept));
+            collection.documents.insert(path.as_bytes(), Arc::new(kept));
+            collection.order.take();
         }
         old.map(|old| old.text.clone())
     }
@@ -98,8 +131,9 @@ impl DocumentsView {
     pub(super) fn remove(&mut self, plugins: &PluginSet, key: &Key) -> Option<Arc<str>> {
         let old = self.kept(key)?.clone();
         self.forget_credentials(plugins, &old);
-        if let Some(collection) = self.collections.entry(key.kind().collection().as_bytes(), Shards::default) {
-            collection.remove(key.path().as_bytes());
+        if let Some(collection) = self.collections.entry(key.kind().collection().as_bytes(), Collection::default) {
+            collection.documents.remove(key.path().as_bytes());
+            collection.order.take();
         }
         Some(old.text.clone())
     }
@@ -110,12 +144,15 @@ impl DocumentsView {
     }
 
     fn kept(&self, key: &Key) -> Option<&Arc<Kept>> {
-        self.collections.get(key.kind().collection().as_bytes())?.get(key.path().as_bytes())
+        self.collection(key.kind())?.documents.get(key.path().as_bytes())
+    }
+
+    fn collection(&self, kind: Kind) -> Option<&Collection> {
+        self.collections.get(kind.collection().as_bytes())
     }
 
     fn all(&self, kind: Kind) -> impl Iterator<Item = &Arc<Kept>> {
-        let collection = self.collections.get(kind.collection().as_bytes());
-        collection.into_iter().flat_map(Shards::iter).map(|(_, kept)| kept)
+        self.collection(kind).into_iter().flat_map(|collection| collection.documents.iter()).map(|(_, kept)| kept)
     }
 
     fn forget_credentials(&mut self, plugins: &PluginSet, old: &Kept) {
