@@ -1,10 +1,10 @@
 //! Everything that a change has to pass.
 
 use crate::{
-    command::{cargo, run as run_command},
+    command::{cargo, output, run as run_command},
     dependency_rule, docs, licences, test, tidy,
 };
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 /// A check and its name.
 type Check = (&'static str, fn() -> Result<()>);
@@ -12,6 +12,15 @@ type Check = (&'static str, fn() -> Result<()>);
 /// In the order in which they fail fastest.
 const CHECKS: &[Check] = &[
     ("fmt", || run_command(&mut cargo(["fmt", "--all", "--check"]))),
+    // The fuzz targets are a workspace of their own, whose lock file does not follow by itself.
+    ("locks", || {
+        let metadata = ["metadata", "--format-version", "1", "--locked", "--manifest-path"];
+        for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+            output(cargo(metadata).arg(manifest))
+                .context("`cargo metadata` without --locked brings the lock file up to date")?;
+        }
+        Ok(())
+    }),
     ("dependencies", dependency_rule::run),
     ("licences", licences::run),
     ("tidy", tidy::run),
