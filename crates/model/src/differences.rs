@@ -193,10 +193,9 @@ differences! {
     }
     /// `framing-headers`
     FramingHeaders = "framing-headers" {
-        apisix: "Content-Length and Transfer-Encoding can be added and set",
+        apisix: "plugins that change headers can add and set Content-Length and Transfer-Encoding",
         portcullis: "they are refused when they are written",
         why: "two lengths of one message are two messages",
-        plugin: "proxy-rewrite",
         is_switchable: false,
     }
     /// `rewritten-target`
@@ -206,6 +205,13 @@ differences! {
         why: "a value must not write the request line",
         plugin: "proxy-rewrite",
         is_switchable: false,
+    }
+    /// `unfiltered-bodies`
+    UnfilteredBodies = "unfiltered-bodies" {
+        apisix: "filters run on the beginning of a body that is longer than max_resp_body_size, which is all that is sent; a body that cannot be decoded is sent as it came",
+        portcullis: "a response that the filters cannot see whole is not sent: 500 when its head says so, otherwise the connection is reset",
+        why: "filters take out what clients must not see, and half a body must not look like a whole one",
+        plugin: "response-rewrite",
     }
     /// `series-cap`
     SeriesCap = "series-cap" {
@@ -231,8 +237,8 @@ impl DifferenceId {
         DIFFERENCES.iter().find(|difference| difference.name == name).map(|difference| difference.id)
     }
 
-    const fn bit(self) -> u32 {
-        1 << self as u32
+    const fn bit(self) -> u64 {
+        1 << self as u64
     }
 }
 
@@ -248,7 +254,7 @@ pub enum BadSwitch {
 }
 
 /// A bit for each difference that can be switched off.
-const SWITCHABLE: u32 = {
+const SWITCHABLE: u64 = {
     let (mut bits, mut index) = (0, 0);
     while index < DIFFERENCES.len() {
         if DIFFERENCES[index].is_switchable {
@@ -264,7 +270,7 @@ const SWITCHABLE: u32 = {
 pub struct Compat {
     profile: Profile,
     /// A bit for each difference that behaves like APISIX.
-    like_apisix: u32,
+    like_apisix: u64,
 }
 
 impl Compat {
@@ -324,7 +330,7 @@ mod tests {
             assert_eq!(DifferenceId::parse(name), Some(difference.id));
             assert!(DIFFERENCES.iter().skip(index + 1).all(|other| other.name != name));
         }
-        assert!(DIFFERENCES.len() <= 32, "the switches are bits of a u32");
+        assert!(DIFFERENCES.len() <= 64, "the switches are bits of a u64");
     }
 
     #[test]

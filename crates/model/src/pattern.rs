@@ -5,11 +5,15 @@
 //! exponential time: the linear `regex` engine, and a backtracking one with a step limit only where
 //! look-around, back-references or possessive quantifiers need it.
 
+mod options;
+mod replacement;
 mod translate;
 
 #[cfg(test)]
 mod tests;
 
+pub use options::OptionsError;
+pub use replacement::{ReplaceError, Replacement, Scope, split_digits};
 use std::ops::Range;
 
 use translate::{Engine, Refusal, translate};

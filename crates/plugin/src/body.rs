@@ -206,6 +206,62 @@ impl RequestBody {
     }
 }
 
+/// A response's body that a filter has to hold until it is whole: bounded for one response, and counted with the request bodies that
+/// are in memory.
+#[derive(Debug)]
+pub struct HeldBody {
+    limits: BodyLimits,
+    data: BytesMut,
+    max: u64,
+    taken: u64,
+}
+
+impl HeldBody {
+    /// At most `max` bytes.
+    pub fn new(limits: &BodyLimits, max: u64) -> Self {
+        Self { limits: limits.clone(), data: BytesMut::new(), max, taken: 0 }
+    }
+
+    /// Adds what has come.
+    ///
+    /// # Errors
+    /// [`BodyError::TooLarge`]: nothing was added; or [`BodyError::NoBudget`].
+    pub fn push(&mut self, data: &[u8]) -> Result<(), BodyError> {
+        if self.room() < data.len() as u64 {
+            return Err(BodyError::TooLarge(self.max));
+        }
+        self.count(data.len() as u64)?;
+        self.data.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// How many more bytes may come.
+    pub fn room(&self) -> u64 {
+        self.max.saturating_sub(self.data.len() as u64)
+    }
+
+    /// Counts memory for what is made of the body, until this is dropped.
+    ///
+    /// # Errors
+    /// [`BodyError::NoBudget`]
+    pub fn count(&mut self, bytes: u64) -> Result<(), BodyError> {
+        self.limits.take(bytes)?;
+        self.taken += bytes;
+        Ok(())
+    }
+
+    /// What has come.
+    pub fn bytes(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl Drop for HeldBody {
+    fn drop(&mut self) {
+        self.limits.give_back(self.taken);
+    }
+}
+
 impl Drop for RequestBody {
     fn drop(&mut self) {
         self.limits.give_back(self.taken);
@@ -268,6 +324,20 @@ mod tests {
         assert_eq!(body.bytes(5).now_or_never(), Some(Err(BodyError::TooLarge(5))));
         assert_eq!(body.bytes(6).now_or_never().unwrap().unwrap(), "abcdef");
         drop(body);
+        assert_eq!(limits.held(), 0);
+    }
+
+    #[test]
+    fn a_held_response_is_bounded_and_counted() {
+        let limits = BodyLimits { budget: 10, ..BodyLimits::default() };
+        let mut held = HeldBody::new(&limits, 6);
+        assert_eq!(held.push(b"abcd"), Ok(()));
+        assert_eq!(held.push(b"efg"), Err(BodyError::TooLarge(6)));
+        assert_eq!((held.bytes(), held.room(), limits.held()), (&b"abcd"[..], 2, 4));
+        assert_eq!(held.count(7), Err(BodyError::NoBudget));
+        assert_eq!(held.count(6), Ok(()));
+        assert_eq!(HeldBody::new(&limits, 6).push(b"a"), Err(BodyError::NoBudget));
+        drop(held);
         assert_eq!(limits.held(), 0);
     }
 

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 use wire::{ClientAddr, ConnectionFacts, Downstream, PeerAddr, Source};
@@ -213,6 +214,19 @@ impl Ctx {
     /// Says which slot runs next; the chain's runner calls it before each hook.
     pub fn enter(&mut self, slot: SlotId) {
         self.running = slot;
+    }
+
+    /// Waits; no longer than the client does.
+    pub async fn sleep(&self, time: Duration) {
+        let deadline = Instant::now().checked_add(time);
+        std::future::poll_fn(|task| {
+            if self.downstream.poll_gone(task).is_ready() {
+                return Poll::Ready(());
+            }
+            // A deadline that no clock reaches never comes.
+            deadline.map_or(Poll::Pending, |deadline| self.downstream.poll_deadline(task, deadline))
+        })
+        .await;
     }
 
     /// What the request says in GraphQL; read once, when its body is known.

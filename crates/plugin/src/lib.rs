@@ -11,13 +11,14 @@ mod graphql;
 mod phases;
 mod reply;
 mod request;
+mod response;
 mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod upstream;
 mod vars;
 
-pub use body::{BodyLimits, RequestBody};
+pub use body::{BodyLimits, HeldBody, RequestBody};
 pub use clock::Clock;
 pub use consumer::{Consumer, CredentialIndex, Directory};
 pub use ctx::{Ctx, ResponseFacts, RouteFacts, SlotId, Timings};
@@ -27,9 +28,11 @@ pub use description::{
 };
 pub use env::{BuildEnv, BuildError, Shared};
 pub use phases::{
-    Access, BeforeProxy, BodyFilter, Frames, HeaderFilter, Hooks, Log, Outcome, PluginError, Rewrite, Step, Verdict,
+    Access, BeforeProxy, BodyFilter, Encoding, Frames, HeaderFilter, Hooks, Log, Outcome, PluginError, Rewrite, Step,
+    Verdict,
 };
 pub use reply::{Refusal, Reply, ReplyBody, refuse};
 pub use request::Request;
+pub use response::ResponseView;
 pub use stats::{Panics, Stats};
 pub use upstream::{UpstreamHead, UpstreamRequest};

@@ -72,10 +72,19 @@ pub trait HeaderFilter: Send + Sync {
     fn header_filter(&self, cx: &mut Ctx, head: &mut ResponseHead) -> Result<(), PluginError>;
 }
 
-/// Runs on every frame of a response's body.
+/// Runs on every frame of a response's body. Whoever changes a body's length removes `Content-Length` in its header filter; where it
+/// stays, a body of another length is broken off.
 pub trait BodyFilter: Send + Sync {
     /// Pushes what is to be sent in the frame's place. An error resets the connection.
     fn body_filter(&self, cx: &mut Ctx, frame: Frame, out: &mut Frames) -> Result<(), PluginError>;
+}
+
+/// Codes a response after every plugin's filters, as nginx's own gzip does.
+pub trait Encoding: Send + Sync {
+    /// Decides by the head that is going to be sent, and changes it accordingly.
+    fn begin(&self, cx: &mut Ctx, head: &mut ResponseHead) -> Result<(), PluginError>;
+    /// Pushes what is to be sent in the frame's place. An error resets the connection.
+    fn encode(&self, cx: &mut Ctx, frame: Frame, out: &mut Frames) -> Result<(), PluginError>;
 }
 
 /// Runs exactly once for each request, however it ended.
@@ -98,6 +107,8 @@ pub struct Hooks {
     pub header_filter: Option<Arc<dyn HeaderFilter>>,
     /// `body_filter`
     pub body_filter: Option<Arc<dyn BodyFilter>>,
+    /// After `header_filter` and `body_filter` of all plugins; no phase of its own in APISIX.
+    pub encoding: Option<Arc<dyn Encoding>>,
     /// `log`
     pub log: Option<Arc<dyn Log>>,
 }

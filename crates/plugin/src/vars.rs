@@ -275,7 +275,7 @@ fn zoned(time: Duration) -> ZonedDateTime {
 }
 
 /// All values of a header. nginx knows headers by names in which `-` and `_` are one, and joins several lines.
-fn field<'a>(fields: &'a Fields, name: &str) -> Value<'a> {
+pub(crate) fn field<'a>(fields: &'a Fields, name: &str) -> Value<'a> {
     let same = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
     let mut values = fields
         .iter()

@@ -124,12 +124,22 @@ pub fn header_filter(
                 .inspect_err(|error| tracing::error!(plugin = slot.name, %error, "header_filter failed"))?;
         }
     }
+    for slot in active(global, chain) {
+        if let Some(hook) = &slot.hooks.encoding
+            && passes(slot, chain, cx)
+        {
+            cx.enter(slot.id);
+            guard(|| hook.begin(cx, head))
+                .unwrap_or_else(|panic| Err(panicked(slot, cx, panic)))
+                .inspect_err(|error| tracing::error!(plugin = slot.name, %error, "the encoding failed"))?;
+        }
+    }
     Ok(())
 }
 
 /// Whether any body filter is attached.
 pub fn has_body_filter(global: &Chain, chain: &EffectiveChain) -> bool {
-    active(global, chain).any(|slot| slot.hooks.body_filter.is_some())
+    active(global, chain).any(|slot| slot.hooks.body_filter.is_some() || slot.hooks.encoding.is_some())
 }
 
 /// `body_filter`: passes one frame through all filters.
@@ -155,6 +165,20 @@ pub fn body_filter(
             guard(|| hook.body_filter(cx, frame, &mut next))
                 .unwrap_or_else(|panic| Err(panicked(slot, cx, panic)))
                 .inspect_err(|error| tracing::error!(plugin = slot.name, %error, "body_filter failed"))?;
+        }
+        frames = next;
+    }
+    for slot in active(global, chain) {
+        let Some(hook) = &slot.hooks.encoding else { continue };
+        if !passes(slot, chain, cx) {
+            continue;
+        }
+        cx.enter(slot.id);
+        let mut next = Frames::new();
+        for frame in frames {
+            guard(|| hook.encode(cx, frame, &mut next))
+                .unwrap_or_else(|panic| Err(panicked(slot, cx, panic)))
+                .inspect_err(|error| tracing::error!(plugin = slot.name, %error, "the encoding failed"))?;
         }
         frames = next;
     }

@@ -208,15 +208,16 @@ impl<'a> Exchange<'a> {
         }
         let has_filter = run::has_body_filter(self.held.0.global(), &self.chain);
         let length = match relay.client.length() {
-            BodyLength::None if has_filter => BodyLength::Unknown,
-            BodyLength::Exact(_) if has_filter => BodyLength::Unknown,
+            // A filter that changes the length has taken the field away.
+            BodyLength::None | BodyLength::Exact(_) if has_filter && !head.fields.contains("content-length") => {
+                BodyLength::Unknown
+            }
             length => length,
         };
-        if has_filter {
-            head.fields.remove("content-length");
-        }
+        // A filter may have given the answer a status that has no body.
+        let has_body = !matches!(head.status, 204 | 304);
         self.downstream.send_head(&head, length);
-        match self.relay_body(&mut relay, has_filter).await {
+        match self.relay_body(&mut relay, has_filter, has_body).await {
             Ok(()) => {
                 self.cx.timings.upstream = Some(engine::now() - started);
                 self.edge.pool.put(PoolTarget { addr }, relay.client, pool_limits);
@@ -231,7 +232,12 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    async fn relay_body(&mut self, relay: &mut Relay<'_>, has_filter: bool) -> Result<(), AttemptError> {
+    async fn relay_body(
+        &mut self,
+        relay: &mut Relay<'_>,
+        has_filter: bool,
+        has_body: bool,
+    ) -> Result<(), AttemptError> {
         let global = self.held.0.global();
         let mut is_ended = false;
         std::future::poll_fn(|cx| {
@@ -256,15 +262,18 @@ impl<'a> Exchange<'a> {
                 if let (Frame::Data(data), Some(bytes)) = (&frame, &mut self.cx.response.upstream_body_bytes) {
                     *bytes += data.len() as u64;
                 }
+                let is_sent = |frame: &Frame| has_body || !matches!(frame, Frame::Data(_));
                 if !has_filter {
-                    self.downstream.send_frame(frame);
+                    if is_sent(&frame) {
+                        self.downstream.send_frame(frame);
+                    }
                     continue;
                 }
                 let mut frames = Frames::new();
                 if run::body_filter(global, &self.chain, &mut self.cx, frame, &mut frames).is_err() {
                     return Poll::Ready(Err(AttemptError::ClientGone));
                 }
-                for frame in frames {
+                for frame in frames.into_iter().filter(is_sent) {
                     self.downstream.send_frame(frame);
                 }
             }
@@ -292,7 +301,7 @@ impl<'a> Exchange<'a> {
 
     async fn fail(&mut self, status: u16) {
         self.cx.response.upstream_status = Some(status);
-        self.reply(Reply::status(status), Source::Upstream).await;
+        self.reply(Reply::status(status), Source::Gateway).await;
     }
 }
 

@@ -321,6 +321,8 @@ impl Exchange<'_> {
         } else {
             body
         };
+        // A filter may have given the reply a status that has no body.
+        let body = if matches!(head.status, 204 | 304) { Bytes::new() } else { body };
         self.send_reply(&head, body).await;
     }
 

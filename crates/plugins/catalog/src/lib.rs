@@ -8,7 +8,10 @@ use plugin::{Description, describe, describe_auth};
 use plugins_auth::key_auth::KeyAuth;
 use plugins_limit::limit_count::LimitCount;
 use plugins_observe::prometheus::Prometheus;
-use plugins_traffic::{echo::Echo, proxy_rewrite::ProxyRewrite, public_api::PublicApi, request_id::RequestId};
+use plugins_traffic::{
+    echo::Echo, proxy_rewrite::ProxyRewrite, public_api::PublicApi, request_id::RequestId,
+    response_rewrite::ResponseRewrite,
+};
 
 /// Every plugin that there is, by priority.
 pub fn all() -> Vec<Description> {
@@ -17,6 +20,7 @@ pub fn all() -> Vec<Description> {
         describe_auth::<KeyAuth>(),
         describe::<ProxyRewrite>(),
         describe::<LimitCount>(),
+        describe::<ResponseRewrite>(),
         describe::<PublicApi>(),
         describe::<Prometheus>(),
         describe::<Echo>(),

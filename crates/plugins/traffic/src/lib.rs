@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod echo;
+mod header;
 pub mod proxy_rewrite;
 pub mod public_api;
 pub mod request_id;
+pub mod response_rewrite;

@@ -1,8 +1,9 @@
 //! Changes to the request's header.
 
-use super::target::split_digits;
+use crate::header::{check_name, safe};
 use model::{
     differences::{Compat, DifferenceId},
+    pattern::split_digits,
     vars::{Lookup, Template, number::write_number},
 };
 use plugin::BuildError;
@@ -114,19 +115,6 @@ fn compile_flat(written: &Map<String, Value>, rereads: bool) -> Result<Vec<(Stri
         .collect()
 }
 
-fn check_name(name: &str) -> Result<(), BuildError> {
-    if name.is_empty() {
-        return Err("invalid field length in header".to_owned().into());
-    }
-    if !Fields::is_name(name.as_bytes()) {
-        return Err("invalid field character in header".to_owned().into());
-    }
-    if name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding") {
-        return Err(format!("header \"{name}\" frames the message and cannot be set").into());
-    }
-    Ok(())
-}
-
 fn text(value: &Value, rereads: bool) -> Result<Text, BuildError> {
     match value {
         Value::String(text) if text.bytes().any(|b| b != b'\t' && b.is_ascii_control()) => {
@@ -187,19 +175,6 @@ impl Text {
         }
         safe(&raw)
     }
-}
-
-/// Control bytes are percent-encoded, as nginx does with values that are set; spaces at the ends do not count.
-fn safe(value: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(value.len());
-    for &b in value.trim_ascii() {
-        if Fields::is_value(&[b'x', b, b'x']) {
-            out.push(b);
-        } else {
-            out.extend_from_slice(format!("%{b:02X}").as_bytes());
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use model::{
     differences::{Compat, DifferenceId},
-    pattern::{Case, Pattern, StepLimit},
+    pattern::{Case, Pattern, Replacement, StepLimit},
     vars::{Lookup, Template},
 };
 use plugin::BuildError;
@@ -187,60 +187,6 @@ fn escape(text: &[u8], is_escaped: impl Fn(u8) -> bool) -> Vec<u8> {
         }
     }
     out
-}
-
-/// The second half of a `regex_uri` pair, with `$1`, `${1}` and `$$`, as `ngx.re.sub` reads it.
-#[derive(Debug, PartialEq, Eq)]
-struct Replacement(Vec<Part>);
-
-#[derive(Debug, PartialEq, Eq)]
-enum Part {
-    Literal(Vec<u8>),
-    Group(usize),
-}
-
-impl Replacement {
-    fn compile(text: &str) -> Result<Self, &'static str> {
-        let (mut parts, mut literal, mut rest) = (Vec::new(), Vec::new(), text);
-        while let Some((before, after)) = rest.split_once('$') {
-            literal.extend_from_slice(before.as_bytes());
-            if let Some(after) = after.strip_prefix('$') {
-                literal.push(b'$');
-                rest = after;
-                continue;
-            }
-            let inside = after.strip_prefix('{');
-            let (digits, after) = split_digits(inside.unwrap_or(after));
-            let index =
-                digits.parse().map_err(|_| "attempt to use named capturing variable, which is not supported")?;
-            rest = match inside {
-                Some(_) => after.strip_prefix('}').ok_or("the closing bracket in the replacement is missing")?,
-                None => after,
-            };
-            if !literal.is_empty() {
-                parts.push(Part::Literal(std::mem::take(&mut literal)));
-            }
-            parts.push(Part::Group(index));
-        }
-        literal.extend_from_slice(rest.as_bytes());
-        if !literal.is_empty() {
-            parts.push(Part::Literal(literal));
-        }
-        Ok(Self(parts))
-    }
-
-    fn render<'s>(&self, group: &dyn Fn(usize) -> &'s [u8], out: &mut Vec<u8>) {
-        for part in &self.0 {
-            match part {
-                Part::Literal(text) => out.extend_from_slice(text),
-                Part::Group(index) => out.extend_from_slice(group(*index)),
-            }
-        }
-    }
-}
-
-pub(super) fn split_digits(text: &str) -> (&str, &str) {
-    text.split_at(text.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(text.len()))
 }
 
 #[cfg(test)]
