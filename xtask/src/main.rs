@@ -11,6 +11,7 @@ mod fuzz;
 mod licences;
 mod metadata;
 mod new_plugin;
+mod package;
 mod test;
 mod tidy;
 
@@ -24,6 +25,7 @@ usage: cargo xtask COMMAND
   test [--no-fuzz] [ARGUMENT...]    every test; arguments go to `cargo test`
   fuzz [SECONDS]                    each fuzz target, for so long
   bench [ARGUMENT...]               speed, beside other proxies
+  package                           a static binary, a Debian package, the context of an image
   docs [--check]                    write docs/plugins and docs/differences.md, or fail if they are out of date
   new-plugin NAME [--family FAMILY] [--priority NUMBER]
                                     a new plugin that compiles and passes the rules for plugins";
@@ -47,6 +49,7 @@ fn run(args: &[String]) -> Result<()> {
         "fuzz" => fuzz::run(args),
         "bench" => bench::run(args),
         "docs" => docs::run(args),
+        "package" => package::run(args),
         "new-plugin" => new_plugin::run(args),
         "help" | "--help" | "-h" => {
             eprintln!("{USAGE}");
