@@ -112,13 +112,13 @@ impl<S: Service> Worker<S> {
                 None => return,
                 Some(Ok((io, peer))) => {
                     let peer = PeerAddr::new(peer);
-                    self.census.accepted.fetch_add(1, Ordering::Relaxed);
+                    let serial = self.census.accepted.fetch_add(1, Ordering::Relaxed) + 1;
                     let Some(place) = self.place(peer.0.ip()) else {
                         self.census.refused.fetch_add(1, Ordering::Relaxed);
                         continue;
                     };
                     let (Ok(local), Ok(())) = (io.local_addr(), io.set_nodelay(true)) else { continue };
-                    let facts = ConnectionFacts { peer, local };
+                    let facts = ConnectionFacts { peer, local, serial };
                     let (service, limits, drain) = (self.service.clone(), self.limits.clone(), self.drain.clone());
                     let id = self.id();
                     spawn_local(InTurns::new(async move {

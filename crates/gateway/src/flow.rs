@@ -12,7 +12,10 @@ use crate::{
     snapshot::{Compiler, Problem, Snapshot, Written},
 };
 use arc_swap::ArcSwap;
-use model::documents::{Key, Kind};
+use model::{
+    documents::{Key, Kind},
+    settings::Router,
+};
 use plugin::Shared;
 use serde_json::Value;
 use std::sync::{
@@ -79,7 +82,7 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Loads what is stored and compiles it. Changes are made on the runtime that this is called on, until the flow is dropped.
+    /// See [`Flow::open_routing`]; with APISIX's default router.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -88,9 +91,22 @@ impl Flow {
         plugins: Arc<PluginSet>,
         shared: Arc<Shared>,
     ) -> Result<Arc<Self>, StoreError> {
+        Self::open_routing(store, plugins, shared, Router::default()).await
+    }
+
+    /// Loads what is stored and compiles it. Changes are made on the runtime that this is called on, until the flow is dropped.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn open_routing(
+        store: Arc<dyn Store>,
+        plugins: Arc<PluginSet>,
+        shared: Arc<Shared>,
+        router: Router,
+    ) -> Result<Arc<Self>, StoreError> {
         let loaded = store.load().await?;
         let mut view = DocumentsView::default();
-        let mut compiler = Compiler::new(plugins.clone(), shared.clone());
+        let mut compiler = Compiler::new(plugins.clone(), shared.clone(), router);
         let mut entries: Vec<_> = Vec::new();
         for entry in loaded.entries {
             match Key::parse(entry.key.as_str()) {

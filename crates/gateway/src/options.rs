@@ -64,6 +64,7 @@ pub fn options(settings: &Settings) -> Options {
         real_ip_recursive: settings.real_ip.is_recursive,
         drops_underscores: !settings.underscores_in_headers,
         drops_tail_slash: settings.routing.delete_uri_tail_slash,
+        keeps_encoded_slash: settings.routing.match_uri_encoded_slash,
         matches_like_servlet: settings.routing.normalize_uri_like_servlet,
         trusted_addresses: settings.real_ip.trusted_addresses.clone(),
         shows_upstream_status: settings.show_upstream_status,

@@ -65,6 +65,8 @@ pub struct ResponseFacts {
     pub upstream_fields: wire::Fields,
     /// Bytes of the upstream's body, when there was an answer of its.
     pub upstream_body_bytes: Option<u64>,
+    /// Bytes sent and received in each attempt that has ended or has an answer.
+    pub upstream_bytes: smallvec::SmallVec<[(u64, u64); 1]>,
 }
 
 /// The context of one request, from its head to its log phase.
@@ -76,6 +78,8 @@ pub struct Ctx {
     pub peer: PeerAddr,
     /// Our end of the connection.
     pub local: SocketAddr,
+    /// Which connection of the process it is.
+    pub connection: u64,
     /// The client; written again only by real-ip.
     pub client: ClientAddr,
     /// The matched route.
@@ -84,6 +88,8 @@ pub struct Ctx {
     pub matched_uri: Option<Arc<str>>,
     /// The host pattern of the route that matched.
     pub matched_host: Option<Arc<str>>,
+    /// The parameters of the pattern that matched, `uri_param_*`: names and values.
+    pub uri_params: Vec<(Arc<str>, Vec<u8>)>,
     /// What goes upstream instead of the request as received.
     pub upstream: UpstreamRequest,
     /// The node that was picked last: `(host as configured, address)`.
@@ -131,15 +137,18 @@ impl Ctx {
             fields: wire::Fields::new(),
             upstream_fields: wire::Fields::new(),
             upstream_body_bytes: None,
+            upstream_bytes: smallvec::SmallVec::new(),
         };
         Self {
             request,
             peer: connection.peer,
             local: connection.local,
+            connection: connection.serial,
             client,
             route: None,
             matched_uri: None,
             matched_host: None,
+            uri_params: Vec::new(),
             upstream: UpstreamRequest::default(),
             node: None,
             tried: smallvec::SmallVec::new(),

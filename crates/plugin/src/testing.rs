@@ -134,8 +134,11 @@ impl World {
             scheme: "http",
             body: RequestBody::new(client.clone(), Rc::new(self.shared.bodies.clone())),
         };
-        let connection =
-            ConnectionFacts { peer: PeerAddr::new(self.client), local: SocketAddr::from((Ipv4Addr::LOCALHOST, 9080)) };
+        let connection = ConnectionFacts {
+            peer: PeerAddr::new(self.client),
+            local: SocketAddr::from((Ipv4Addr::LOCALHOST, 9080)),
+            serial: 1,
+        };
         let directory = Rc::new(self.known.clone());
         Ctx::new(
             request,

@@ -1,4 +1,5 @@
 mod arguments;
+mod multipart;
 
 use crate::{Ctx, graphql::Graphql};
 use arguments::{form_arg, is_form, is_json, json_path};
@@ -25,6 +26,7 @@ impl Lookup for Ctx {
             | VarName::Args
             | VarName::IsArgs
             | VarName::Http(_)
+            | VarName::UriParam(_)
             | VarName::Arg(_)
             | VarName::Cookie(_)
             | VarName::PostArg(_)
@@ -42,6 +44,7 @@ impl Lookup for Ctx {
             | VarName::ServerAddr
             | VarName::ServerPort
             | VarName::ServerName
+            | VarName::Connection
             | VarName::ConnectionRequests
             | VarName::Hostname
             | VarName::Pid => connection(self, name),
@@ -60,6 +63,8 @@ impl Lookup for Ctx {
             | VarName::UpstreamResponseTime
             | VarName::UpstreamConnectTime
             | VarName::UpstreamHeaderTime
+            | VarName::UpstreamBytesSent
+            | VarName::UpstreamBytesReceived
             | VarName::UpstreamUnresolvedHost
             | VarName::UpstreamUri
             | VarName::UpstreamHost
@@ -77,13 +82,7 @@ impl Lookup for Ctx {
             VarName::RequestTime | VarName::TimeLocal | VarName::TimeIso8601 | VarName::Msec => time(self, name),
             VarName::GraphqlName | VarName::GraphqlOperation | VarName::GraphqlRootFields => graphql(self, name),
             // Nothing in the context knows these.
-            VarName::SslServerName
-            | VarName::UriParam(_)
-            | VarName::UpstreamBytesSent
-            | VarName::UpstreamBytesReceived
-            | VarName::UpstreamCacheStatus
-            | VarName::Connection
-            | VarName::Other(_) => Value::Absent,
+            VarName::SslServerName | VarName::UpstreamCacheStatus | VarName::Other(_) => Value::Absent,
         }
     }
 
@@ -135,6 +134,7 @@ fn request<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
             Value::Absent if header == "host" && !request.authority.is_empty() => Value::bytes(&request.authority),
             value => value,
         },
+        VarName::UriParam(name) => uri_param(cx, name),
         VarName::Arg(arg) => request.arg(arg.as_bytes()).into(),
         VarName::Cookie(cookie) => request.cookie(cookie.as_bytes()).into(),
         VarName::PostArg(arg) => match request.body.buffered().filter(|_| is_form(&request.fields)) {
@@ -143,6 +143,7 @@ fn request<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
         },
         VarName::PostArgPath(path) => match request.body.buffered() {
             Some(body) if is_form(&request.fields) => form_arg(body, path.as_bytes()).into(),
+            Some(body) if multipart::is_multipart(&request.fields) => multipart::arg(&request.fields, body, path),
             Some(body) if is_json(&request.fields) => json_path(body, path),
             _ => Value::Absent,
         },
@@ -167,6 +168,19 @@ fn request<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
     }
 }
 
+/// A parameter of the pattern that matched. What a `*` at the pattern's end stands for is called `:ext`, as APISIX calls it.
+fn uri_param<'a>(cx: &'a Ctx, name: &str) -> Value<'a> {
+    match cx.uri_params.iter().find(|(known, _)| **known == *name) {
+        Some((_, value)) => Value::bytes(value),
+        None if name == ":ext" => {
+            let prefix = cx.matched_uri.as_deref().and_then(|uri| uri.strip_suffix('*'));
+            let prefix = prefix.filter(|prefix| prefix.ends_with('/'));
+            prefix.and_then(|prefix| cx.request.path.get(prefix.len()..)).into()
+        }
+        None => Value::Absent,
+    }
+}
+
 fn connection<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
     match name {
         VarName::RemoteAddr => wire::Text::address(cx.client.ip()).to_vec().into(),
@@ -180,6 +194,7 @@ fn connection<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
         VarName::ServerAddr => cx.local.ip().to_canonical().to_string().into(),
         VarName::ServerPort => cx.local.port().to_string().into(),
         VarName::ServerName => Value::text("_"),
+        VarName::Connection => cx.connection.to_string().into(),
         VarName::ConnectionRequests => cx.downstream().connection_requests().to_string().into(),
         VarName::Hostname => Value::text(hostname()),
         VarName::Pid => std::process::id().to_string().into(),
@@ -220,6 +235,8 @@ fn upstream<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
         VarName::UpstreamResponseTime => timings.upstream.map(seconds).into(),
         VarName::UpstreamConnectTime => timings.upstream_connect.map(seconds).into(),
         VarName::UpstreamHeaderTime => timings.upstream_header.map(seconds).into(),
+        VarName::UpstreamBytesSent => bytes_of_attempts(cx, |(sent, _)| sent),
+        VarName::UpstreamBytesReceived => bytes_of_attempts(cx, |(_, received)| received),
         VarName::UpstreamUnresolvedHost => cx.node.as_ref().map(|(host, _)| &**host).into(),
         VarName::UpstreamUri => Value::bytes(cx.upstream.target.as_deref().unwrap_or_default()),
         VarName::UpstreamHost => {
@@ -229,6 +246,12 @@ fn upstream<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
         VarName::UpstreamScheme => Value::text("http"),
         _ => Value::Absent,
     }
+}
+
+/// A number for each attempt, as nginx lists them.
+fn bytes_of_attempts<'a>(cx: &'a Ctx, which: impl Fn((u64, u64)) -> u64) -> Value<'a> {
+    let numbers: Vec<String> = cx.response.upstream_bytes.iter().map(|bytes| which(*bytes).to_string()).collect();
+    (!numbers.is_empty()).then(|| numbers.join(", ")).into()
 }
 
 fn response<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {

@@ -128,21 +128,9 @@ fn read_settings(config: Option<&Path>) -> anyhow::Result<Settings> {
             refused.push(notice.path.as_str());
         }
     }
-    for (is_asked, path, why) in [
-        (
-            settings.routing.match_uri_encoded_slash,
-            "apisix.match_uri_encoded_slash",
-            "is not available in this version",
-        ),
-        (
-            settings.upstream.is_healthcheck_disabled,
-            "apisix.disable_upstream_healthcheck",
-            "there is nothing to disable: this version does no health checks",
-        ),
-    ] {
-        if is_asked {
-            let _ = writeln!(std::io::stderr(), "portcullis: {name}: {path}: {why}");
-        }
+    if settings.upstream.is_healthcheck_disabled {
+        let why = "there is nothing to disable: this version does no health checks";
+        let _ = writeln!(std::io::stderr(), "portcullis: {name}: apisix.disable_upstream_healthcheck: {why}");
     }
     if !refused.is_empty() {
         bail!("{name}: will not start without what was asked for: {}", refused.join(", "));
@@ -158,9 +146,6 @@ fn read_settings(config: Option<&Path>) -> anyhow::Result<Settings> {
     }
     if settings.deployment.role != Role::Traditional {
         bail!("{name}: only deployment.role traditional is available in this version");
-    }
-    if settings.routing.router != model::settings::Router::HostUri {
-        bail!("{name}: only apisix.router.http radixtree_host_uri is available in this version");
     }
     Ok(settings)
 }
@@ -185,7 +170,8 @@ async fn open_flow(settings: &Settings, plugins: &Arc<PluginSet>, shared: &Arc<S
         );
     }
     let store = SealedStore::open(Arc::new(store), data_dir, sealing::of(&settings.data_encryption, plugins)?).await?;
-    Ok(Flow::open(Arc::new(store), plugins.clone(), shared.clone()).await?)
+    let router = settings.routing.router;
+    Ok(Flow::open_routing(Arc::new(store), plugins.clone(), shared.clone(), router).await?)
 }
 
 fn bind(addr: SocketAddr, share: bool, setting: &str) -> anyhow::Result<Listener> {

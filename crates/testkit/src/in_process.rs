@@ -100,7 +100,7 @@ impl Gateway for InProcess {
         let client = Rc::new(Client::sending(request.request_body.as_deref(), request.method != "HEAD"));
         let downstream: Rc<dyn Downstream> = client.clone();
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let connection = ConnectionFacts { peer: PeerAddr::new(local(50_000)), local: local(9080) };
+        let connection = ConnectionFacts { peer: PeerAddr::new(local(50_000)), local: local(9080), serial: 1 };
         self.runtime.block_on(async {
             // The request path takes idle connections before it makes new ones.
             let idle = Box::new(h1::client::Client::over(upstream.connect().unwrap()));

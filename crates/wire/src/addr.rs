@@ -18,6 +18,8 @@ pub struct ConnectionFacts {
     pub peer: PeerAddr,
     /// Our end.
     pub local: SocketAddr,
+    /// Which connection of the process this is, counted from 1.
+    pub serial: u64,
 }
 
 impl PeerAddr {

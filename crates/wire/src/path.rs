@@ -77,6 +77,36 @@ impl MatchPath {
     }
 }
 
+/// The path with its encoded slashes still encoded (as `%2F`) and all else decoded, where that is the only difference to the
+/// normalised one. `None` where there is no encoded slash, or where segments were resolved, slashes merged, or something else
+/// could be read in two ways: then there is only the normalised path.
+pub fn with_encoded_slashes(raw: &[u8], normalised: &[u8]) -> Option<Vec<u8>> {
+    let mut kept = Vec::with_capacity(raw.len());
+    let mut without = Vec::with_capacity(raw.len());
+    let mut decoded = Vec::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((&b, after)) = rest.split_first() {
+        let (byte, used) = match after {
+            [high, low, ..] if b == b'%' => (hex(*high)? << 4 | hex(*low)?, 3),
+            _ if b == b'%' => return None,
+            _ => (b, 1),
+        };
+        decoded.push(byte);
+        if used == 3 && byte == b'/' {
+            kept.extend_from_slice(b"%2F");
+            without.push(b'x');
+        } else {
+            kept.push(byte);
+            without.extend_from_slice(rest.get(..used)?);
+        }
+        rest = rest.get(used..)?;
+    }
+    let has_encoded = kept.len() != decoded.len();
+    let is_clear =
+        has_encoded && decoded == normalised && MatchPath::normalise(&without).is_ok_and(|n| !n.is_ambiguous);
+    is_clear.then_some(kept)
+}
+
 /// A normalised path without the parameters (`;`) of its segments, as servlets see it. `None` where a container would see another
 /// path: behind the parameters a dot segment, or an empty one in the middle.
 pub fn without_parameters(path: &[u8]) -> Option<Cow<'_, [u8]>> {
@@ -190,6 +220,29 @@ mod tests {
             ("/a/%2e;", None),
         ] {
             assert_eq!(without_parameters(path.as_bytes()).as_deref(), bare.map(str::as_bytes), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_slash_is_kept_only_where_nothing_else_happened() {
+        for (raw, kept) in [
+            ("/a%2Fb", Some("/a%2Fb")),
+            ("/a%2fb/%41", Some("/a%2Fb/A")),
+            ("/a%2Fb%2f", Some("/a%2Fb%2F")),
+            ("/a/b", None),
+            ("/a%2Fb/../c", None),
+            ("/a%2F..%2Fb", None),
+            ("/a%2F%2e%2e/b", None),
+            ("/a//b%2Fc", None),
+            ("/a%2F%2Fb", None),
+            ("/a%2Fb%5C", None),
+            ("/a%2Fb\\c", None),
+            ("/a%2Fb/..;/c", None),
+            ("/a%2Fb%252Fc", None),
+            ("/a%2Fb%2", None),
+        ] {
+            let normal = MatchPath::normalise(raw.as_bytes()).map(|n| n.path).unwrap_or_default();
+            assert_eq!(with_encoded_slashes(raw.as_bytes(), &normal).as_deref(), kept.map(str::as_bytes), "{raw}");
         }
     }
 

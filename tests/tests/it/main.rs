@@ -22,6 +22,7 @@ mod nodes;
 mod pace;
 mod prometheus;
 mod protection;
+mod routers;
 mod routes;
 mod sealing;
 mod settings;

@@ -57,6 +57,7 @@ pub struct Client {
     is_answered: bool,
     interim: u32,
     written: u64,
+    received: u64,
     is_upgraded: bool,
     /// Requests sent on it.
     pub requests: u64,
@@ -101,6 +102,7 @@ impl Client {
             is_answered: true,
             interim: 0,
             written: 0,
+            received: 0,
             is_upgraded: false,
             requests: 0,
             born: now,
@@ -125,6 +127,7 @@ impl Client {
         self.interim = 0;
         self.scanned = 0;
         self.written = 0;
+        self.received = 0;
         self.last_progress = crate::now();
         self.out = match body {
             // A request that usually has a body says that it has none (RFC 9110, section 8.6).
@@ -154,6 +157,11 @@ impl Client {
     /// Whether the queue has room for another frame.
     pub fn has_room(&self) -> bool {
         self.queue.len() < buffers::share().queue
+    }
+
+    /// Bytes of this request that were handed to the operating system, and bytes that came back.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.written, self.received)
     }
 
     /// Whether any byte of the request was handed to the operating system.
@@ -195,7 +203,8 @@ impl Client {
             match ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read)) {
                 Ok(0) if !self.has_answer => return Poll::Ready(Err(UpstreamError::Closed)),
                 Ok(0) => return Poll::Ready(Err(UpstreamError::Truncated)),
-                Ok(_) => {
+                Ok(n) => {
+                    self.received += n as u64;
                     self.has_answer = true;
                     self.last_progress = crate::now();
                 }
@@ -270,7 +279,10 @@ impl Client {
                     self.is_reusable = false;
                     return Poll::Ready(Err(UpstreamError::Truncated));
                 }
-                Ok(_) => self.last_progress = crate::now(),
+                Ok(n) => {
+                    self.received += n as u64;
+                    self.last_progress = crate::now();
+                }
                 Err(error) => {
                     self.is_reusable = false;
                     return Poll::Ready(Err(error.into()));
@@ -337,7 +349,7 @@ impl Client {
     pub fn poll_raw_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<BytesMut>> {
         if self.read.is_empty() {
             self.read.reserve(TUNNEL_BUFFER);
-            ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read))?;
+            self.received += ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read))? as u64;
         }
         Poll::Ready(Ok(self.read.split()))
     }

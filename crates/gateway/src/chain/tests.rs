@@ -5,7 +5,7 @@ use crate::{
     snapshot::{Compiler, Snapshot},
 };
 use futures_util::FutureExt;
-use model::documents::Key;
+use model::{documents::Key, settings::Router};
 use plugin::{
     Access, BuildEnv, BuildError, Ctx, Hooks, Log, Plugin, PluginClass, PluginError, Posture, Reply, ReplyBody,
     Rewrite, RunPolicy, Shared, Spec, Step, describe, testing::World,
@@ -98,7 +98,7 @@ impl<const N: usize> Log for Note<N> {
 fn snapshot(documents: &[(&str, Value)]) -> Snapshot {
     let all = vec![describe::<Note<0>>(), describe::<Note<1>>(), describe::<Note<2>>(), describe::<Note<3>>()];
     let plugins = PluginSet::new(all, None, &Map::new(), model::differences::Compat::default()).unwrap();
-    let mut compiler = Compiler::new(Arc::new(plugins), Arc::new(Shared::default()));
+    let mut compiler = Compiler::new(Arc::new(plugins), Arc::new(Shared::default()), Router::default());
     for (path, value) in documents {
         let mut value = value.clone();
         if !path.starts_with("/consumers/") {
@@ -119,7 +119,7 @@ fn play(world: &World, global: &Value, route: &Value, consumer: &Value) -> (Vec<
         ("/routes/1", json!({ "uri": "/", "plugins": route })),
     ]);
     let mut cx = world.ctx("GET", "/", &[]);
-    let query = RouteQuery { method: "GET", host: "", path: b"/", client: [127, 0, 0, 1].into() };
+    let query = RouteQuery { method: "GET", host: "", authority: b"", path: b"/", client: [127, 0, 0, 1].into() };
     let found = snapshot.routes().find(&query, &cx).unwrap().unwrap();
     let mut chain = EffectiveChain::of(&found.route);
     let global: &Chain = snapshot.global();

@@ -114,7 +114,9 @@ impl<'a> Exchange<'a> {
         }
         let mut may_use_pool = true;
         loop {
-            let Connected { client, is_pooled } = self.connect(addr, timeouts, may_use_pool).await?;
+            let connected = self.connect(addr, timeouts, may_use_pool).await;
+            self.cx.response.upstream_bytes.push((0, 0));
+            let Connected { client, is_pooled } = connected?;
             match self.send(client, &head, timeouts, route).await {
                 Ok((relay, answer)) => return Ok((relay, answer, addr)),
                 Err((error, has_sent)) => {
@@ -122,6 +124,7 @@ impl<'a> Exchange<'a> {
                     let body = &mut self.cx.request.body;
                     let may_repeat = body.is_replayable() && (head.method.is_idempotent() || !has_sent);
                     if is_stale && may_repeat {
+                        self.cx.response.upstream_bytes.pop();
                         body.rewind();
                         may_use_pool = false;
                         continue;
@@ -164,13 +167,22 @@ impl<'a> Exchange<'a> {
         let mut relay = Relay::new(client, self.downstream, &self.edge.options.limits, timeouts);
         match relay.head(&mut self.cx.request.body).await {
             Ok(answer) if answer.status == 101 && upgrade.is_none() => {
+                self.count_bytes(relay.client.bytes());
                 Err((AttemptError::Upstream(UpstreamError::Malformed("unasked-upgrade")), true))
             }
             Ok(answer) => Ok((relay, answer)),
             Err(error) => {
+                self.count_bytes(relay.client.bytes());
                 let has_sent = relay.client.has_sent();
                 Err((error, has_sent))
             }
+        }
+    }
+
+    /// Notes what the attempt that runs has sent and received so far.
+    fn count_bytes(&mut self, bytes: (u64, u64)) {
+        if let Some(last) = self.cx.response.upstream_bytes.last_mut() {
+            *last = bytes;
         }
     }
 
@@ -183,6 +195,7 @@ impl<'a> Exchange<'a> {
         pool_limits: &PoolLimits,
         started: Instant,
     ) {
+        self.count_bytes(relay.client.bytes());
         self.cx.timings.upstream_header = Some(engine::now() - started);
         self.cx.response.upstream_status = Some(head.status);
         let protocol = (head.status == 101).then(|| head.fields.get("upgrade").map(<[u8]>::to_vec)).flatten();
@@ -201,7 +214,8 @@ impl<'a> Exchange<'a> {
         if head.status == 101 {
             self.downstream.send_head(&head, BodyLength::None);
             if let Some(raw) = self.downstream.tunnel() {
-                tunnel::run(relay.client, raw, self.edge.options.tunnel_idle).await;
+                let bytes = tunnel::run(relay.client, raw, self.edge.options.tunnel_idle).await;
+                self.count_bytes(bytes);
             }
             self.cx.timings.upstream = Some(engine::now() - started);
             return;
@@ -217,7 +231,9 @@ impl<'a> Exchange<'a> {
         // A filter may have given the answer a status that has no body.
         let has_body = !matches!(head.status, 204 | 304);
         self.downstream.send_head(&head, length);
-        match self.relay_body(&mut relay, has_filter, has_body).await {
+        let relayed = self.relay_body(&mut relay, has_filter, has_body).await;
+        self.count_bytes(relay.client.bytes());
+        match relayed {
             Ok(()) => {
                 self.cx.timings.upstream = Some(engine::now() - started);
                 self.edge.pool.put(PoolTarget { addr }, relay.client, pool_limits);

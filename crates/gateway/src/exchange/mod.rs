@@ -57,6 +57,8 @@ pub struct Options {
     pub drops_underscores: bool,
     /// Whether paths are matched without a slash at their end.
     pub drops_tail_slash: bool,
+    /// Whether an encoded slash stays encoded where routes are matched.
+    pub keeps_encoded_slash: bool,
     /// Whether paths are matched without the parameters of their segments, as servlets do.
     pub matches_like_servlet: bool,
     /// Peers whose `X-Forwarded-*` are kept; `None` keeps everybody's `X-Forwarded-For`, as APISIX does.
@@ -149,7 +151,7 @@ impl Edge {
         self.shared.stats.requests.fetch_add(1, Ordering::Relaxed);
         let held = self.snapshot();
         let options = &*self.options;
-        let (Received { mut request, upgrade, takes_trailers }, bad_target) =
+        let (Received { mut request, match_path, upgrade, takes_trailers }, bad_target) =
             request::receive(head, &downstream, &self.bodies, options);
         let client = request::client_addr(connection.peer, &request.fields, options);
         forwarded::arrive(&mut request, &connection, options);
@@ -186,7 +188,8 @@ impl Edge {
             let query = RouteQuery {
                 method: cx.request.method.as_str(),
                 host: &cx.request.host,
-                path: &cx.request.path,
+                authority: &cx.request.authority,
+                path: match_path.as_deref().unwrap_or(&cx.request.path),
                 client: cx.client.ip(),
             };
             snapshot.routes().find(&query, cx)
@@ -196,6 +199,7 @@ impl Edge {
                 exchange.cx.route = Some(found.route.facts.clone());
                 exchange.cx.matched_uri = Some(found.uri);
                 exchange.cx.matched_host = found.host;
+                exchange.cx.uri_params = found.parameters;
                 exchange.chain = EffectiveChain::of(&found.route);
                 exchange.route = Some(found.route);
             }

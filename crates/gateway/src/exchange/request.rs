@@ -24,6 +24,8 @@ const IDENTITY: [&str; 5] =
 pub(super) struct Received {
     /// The request.
     pub(super) request: Request,
+    /// The path that routes are matched with, when it is another: with its encoded slashes.
+    pub(super) match_path: Option<Vec<u8>>,
     /// The protocol that the client wants to change to.
     pub(super) upgrade: Option<Vec<u8>>,
     /// Whether the client takes trailer fields.
@@ -58,15 +60,14 @@ pub(super) fn receive(
         fields.retain(|name, _| !is_identity(name) && !is_disguised(name));
     }
     let (raw_path, query) = path::split_query(&target);
-    let (path, refused) = match path::MatchPath::normalise(raw_path) {
-        Ok(normal) if options.refuses_raw_bytes && !target.is_ascii() => (normal.path, Some(BadTarget::Malformed)),
-        Ok(normal) if normal.is_ambiguous && options.refuses_ambiguous_paths => {
-            (normal.path, Some(BadTarget::Ambiguous))
+    let (path, is_ambiguous, refused) = match path::MatchPath::normalise(raw_path) {
+        Ok(normal) if options.refuses_raw_bytes && !target.is_ascii() => {
+            (normal.path, false, Some(BadTarget::Malformed))
         }
-        Ok(normal) => (normal.path, None),
-        Err(_) => (raw_path.to_vec(), Some(BadTarget::Malformed)),
+        Ok(normal) => (normal.path, normal.is_ambiguous, None),
+        Err(_) => (raw_path.to_vec(), false, Some(BadTarget::Malformed)),
     };
-    let (mut path, refused) = match refused {
+    let (mut path, mut refused) = match refused {
         None if options.matches_like_servlet => match path::without_parameters(&path) {
             Some(Cow::Borrowed(_)) => (path, None),
             Some(Cow::Owned(bare)) => (bare, None),
@@ -74,8 +75,18 @@ pub(super) fn receive(
         },
         refused => (path, refused),
     };
-    if options.drops_tail_slash && path.len() > 1 && path.last() == Some(&b'/') {
-        path.pop();
+    // Kept encoded, a slash is read in one way only: as a part of its segment.
+    let is_kept = is_ambiguous && options.keeps_encoded_slash;
+    let mut match_path = if is_kept { path::with_encoded_slashes(raw_path, &path) } else { None };
+    if is_ambiguous && match_path.is_none() && options.refuses_ambiguous_paths {
+        refused = refused.or(Some(BadTarget::Ambiguous));
+    }
+    if options.drops_tail_slash {
+        for path in [Some(&mut path), match_path.as_mut()].into_iter().flatten() {
+            if path.len() > 1 && path.last() == Some(&b'/') {
+                path.pop();
+            }
+        }
     }
     let query = query.map(<[u8]>::to_vec);
     let request = Request {
@@ -90,7 +101,7 @@ pub(super) fn receive(
         scheme: "http",
         body: RequestBody::new(downstream.clone(), bodies.clone()),
     };
-    (Received { request, upgrade, takes_trailers }, refused)
+    (Received { request, match_path, upgrade, takes_trailers }, refused)
 }
 
 /// The client's address: the peer's, or what a trusted peer says in the configured field (nginx's realip).

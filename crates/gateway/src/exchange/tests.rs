@@ -124,6 +124,7 @@ fn options() -> Options {
         real_ip_recursive: false,
         drops_underscores: false,
         drops_tail_slash: false,
+        keeps_encoded_slash: false,
         matches_like_servlet: false,
         trusted_addresses: None,
         shows_upstream_status: false,

@@ -9,8 +9,8 @@ use wire::downstream::Tunnel;
 
 const BUFFER: usize = 16 << 10;
 
-/// Copies until one side fails or both have ended, or nothing moved for `idle`.
-pub(super) async fn run(mut client: Box<Client>, mut downstream: Box<dyn Tunnel>, idle: Duration) {
+/// Copies until one side fails or both have ended, or nothing moved for `idle`. Gives the bytes sent upstream and received from it.
+pub(super) async fn run(mut client: Box<Client>, mut downstream: Box<dyn Tunnel>, idle: Duration) -> (u64, u64) {
     let mut up = vec![0u8; BUFFER];
     let (mut up_at, mut up_len, mut up_ended) = (0usize, 0usize, false);
     let mut down = bytes::BytesMut::new();
@@ -80,4 +80,5 @@ pub(super) async fn run(mut client: Box<Client>, mut downstream: Box<dyn Tunnel>
         }
     })
     .await;
+    client.bytes()
 }

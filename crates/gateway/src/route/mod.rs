@@ -1,17 +1,23 @@
-//! From method, host, path, address and variables to a route, as `radixtree_host_uri` decides.
+//! From method, host, path, address and variables to a route, as APISIX's three routers decide.
 
 mod condition;
+mod host;
 mod paths;
+mod pattern;
 #[cfg(test)]
 mod tests;
 
 pub use condition::Conditions;
 pub(crate) use condition::network;
-pub use paths::UriPattern;
+pub(crate) use host::HostPattern;
+pub use pattern::UriPattern;
 
 use crate::{shards::Shards, snapshot::CompiledRoute};
-use model::vars::{BodyNeed, ExprFault, Lookup};
-use paths::{Paths, Place};
+use model::{
+    settings::Router,
+    vars::{BodyNeed, ExprFault, Lookup},
+};
+use paths::{Host, Paths, Place};
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 /// What of a request decides about its route, besides variables.
@@ -21,6 +27,8 @@ pub struct RouteQuery<'a> {
     pub method: &'a str,
     /// The host in lower case, without port.
     pub host: &'a str,
+    /// The host as received, with its port if it had one.
+    pub authority: &'a [u8],
     /// The normalised path.
     pub path: &'a [u8],
     /// The client's address.
@@ -36,13 +44,19 @@ pub struct Match {
     pub uri: Arc<str>,
     /// The host pattern of its that matched.
     pub host: Option<Arc<str>>,
+    /// The parameters in the path.
+    pub parameters: Vec<(Arc<str>, Vec<u8>)>,
 }
 
-/// All routes. Exact hosts first, then wildcards from the longest to the shortest, then the routes without a host; inside each,
+/// All routes.
+///
+/// For `radixtree_host_uri`: exact hosts first, then wildcards from the longest to the shortest, then the routes without a host; inside each,
 /// exact paths, then prefixes from the longest to the shortest. A table in which no route's conditions hold gives way to the next.
+/// For the other two routers all routes are in one table, and the host is a condition.
 #[derive(Clone, Default)]
 #[allow(missing_debug_implementations)]
 pub struct RouteTable {
+    router: Router,
     exact_hosts: Shards<Arc<Paths>>,
     wildcards: Shards<Arc<Paths>>,
     /// Lengths of the wildcards' suffixes and how many have each.
@@ -55,17 +69,34 @@ pub struct RouteTable {
 }
 
 impl RouteTable {
+    /// An empty table.
+    pub fn new(router: Router) -> Self {
+        Self { router, ..Self::default() }
+    }
+
+    /// Which router it is.
+    pub fn router(&self) -> Router {
+        self.router
+    }
+
     /// Puts a route in all its places.
     pub fn insert(&mut self, route: &Arc<CompiledRoute>) {
         let need = route.conditions.body_need();
         self.argument_readers += usize::from(need.arguments);
         self.graphql_readers += usize::from(need.graphql);
+        if self.router != Router::HostUri {
+            let hosts: Arc<[HostPattern]> = route.hosts.iter().map(HostPattern::new).collect();
+            for uri in &route.uris {
+                Arc::make_mut(&mut self.hostless).insert(Place::new(route, uri, Host::OneOf(hosts.clone())));
+            }
+            return;
+        }
         for uri in &route.uris {
             if route.hosts.is_empty() {
-                Arc::make_mut(&mut self.hostless).insert(Place::new(route, uri, None));
+                Arc::make_mut(&mut self.hostless).insert(Place::new(route, uri, Host::Found(None)));
             }
             for host in &route.hosts {
-                let place = Place::new(route, uri, Some(host.clone()));
+                let place = Place::new(route, uri, Host::Found(Some(host.clone())));
                 let folded = host.to_ascii_lowercase();
                 let table = match folded.strip_prefix('*') {
                     Some(suffix) => {
@@ -89,8 +120,9 @@ impl RouteTable {
         self.argument_readers -= usize::from(need.arguments);
         self.graphql_readers -= usize::from(need.graphql);
         for uri in &route.uris {
-            if route.hosts.is_empty() {
+            if self.router != Router::HostUri || route.hosts.is_empty() {
                 Arc::make_mut(&mut self.hostless).remove(&route.facts.id, uri);
+                continue;
             }
             for host in &route.hosts {
                 let folded = host.to_ascii_lowercase();
@@ -131,6 +163,9 @@ impl RouteTable {
     /// # Errors
     /// A condition could not be evaluated within its bounds: the request is refused, not sent to a less protected route.
     pub fn find(&self, query: &RouteQuery<'_>, vars: &dyn Lookup) -> Result<Option<Match>, ExprFault> {
+        if self.router != Router::HostUri {
+            return self.hostless.find(query, vars);
+        }
         let host = query.host.as_bytes();
         if !host.is_empty()
             && let Some(table) = self.exact_hosts.get(host)

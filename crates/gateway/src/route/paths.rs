@@ -1,67 +1,37 @@
-use super::{Match, RouteQuery};
+use super::{HostPattern, Match, RouteQuery, UriPattern};
 use crate::{shards::Shards, snapshot::CompiledRoute};
-use model::{
-    pattern::{Case, Pattern},
-    vars::{ExprFault, Lookup},
-};
+use model::vars::{ExprFault, Lookup};
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
-
-/// A `uri` as compiled.
-#[derive(Debug, Clone)]
-pub struct UriPattern {
-    /// As written.
-    pub text: Arc<str>,
-    /// What the path equals or begins with.
-    literal: Box<[u8]>,
-    is_prefix: bool,
-    /// For `*` as a whole segment before the end: what the whole path matches.
-    pattern: Option<Arc<Pattern>>,
-}
-
-impl UriPattern {
-    /// Compiles a pattern: exact, or a prefix up to its first `*`.
-    pub fn new(text: &str) -> Self {
-        let (literal, rest) = match text.split_once('*') {
-            Some((literal, rest)) => (literal, Some(rest)),
-            None => (text, None),
-        };
-        let has_inner = rest.is_some_and(|rest| !rest.is_empty()) && text.split('/').any(|s| s.starts_with('*'));
-        let pattern = has_inner.then(|| whole_path(text)).flatten().map(Arc::new);
-        Self { text: text.into(), literal: literal.as_bytes().into(), is_prefix: rest.is_some(), pattern }
-    }
-}
-
-/// `*` at a segment's start stands for anything, line ends included; everything else for itself.
-fn whole_path(text: &str) -> Option<Pattern> {
-    let segments: Vec<String> = text
-        .split('/')
-        .map(|segment| if segment.starts_with('*') { "(?:.|\\n)*".to_owned() } else { escape(segment) })
-        .collect();
-    Pattern::compile(&format!("\\A{}\\z", segments.join("/")), Case::Sensitive).ok()
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if !c.is_ascii_alphanumeric() && c.is_ascii() {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
-}
 
 /// A route under one of its patterns.
 #[derive(Clone)]
 pub(super) struct Place {
     route: Arc<CompiledRoute>,
     uri: UriPattern,
-    host: Option<Arc<str>>,
+    host: Host,
+}
+
+/// How a place came by its host.
+#[derive(Clone)]
+pub(super) enum Host {
+    /// The table that it is in is of this host, or of all.
+    Found(Option<Arc<str>>),
+    /// It is a condition: one of these, any when there are none.
+    OneOf(Arc<[HostPattern]>),
 }
 
 impl Place {
-    pub(super) fn new(route: &Arc<CompiledRoute>, uri: &UriPattern, host: Option<Arc<str>>) -> Self {
+    pub(super) fn new(route: &Arc<CompiledRoute>, uri: &UriPattern, host: Host) -> Self {
         Self { route: route.clone(), uri: uri.clone(), host }
+    }
+
+    /// The host pattern that fits, `Some(None)` when any does.
+    fn host(&self, query: &RouteQuery<'_>) -> Option<Option<Arc<str>>> {
+        match &self.host {
+            Host::Found(host) => Some(host.clone()),
+            Host::OneOf(hosts) if hosts.is_empty() => Some(None),
+            Host::OneOf(hosts) => hosts.iter().find(|host| host.fits(query)).map(|host| Some(host.text.clone())),
+        }
     }
 }
 
@@ -138,16 +108,16 @@ impl Paths {
 
 fn first(bucket: &Bucket, query: &RouteQuery<'_>, vars: &dyn Lookup) -> Result<Option<Match>, ExprFault> {
     for place in bucket.iter() {
-        if let Some(pattern) = &place.uri.pattern
-            && !pattern.is_match(query.path).unwrap_or(false)
-        {
+        if !place.uri.fits(query.path) {
             continue;
         }
+        let Some(host) = place.host(query) else { continue };
         if place.route.conditions.hold(query, vars)? {
             return Ok(Some(Match {
                 route: place.route.clone(),
                 uri: place.uri.text.clone(),
-                host: place.host.clone(),
+                parameters: place.uri.parameters(query.path),
+                host,
             }));
         }
     }

@@ -11,6 +11,7 @@ use crate::{
 };
 use model::{
     documents::{self, Key, Kind},
+    settings::Router,
     vars::{BodyNeed, Expr},
 };
 use plugin::Shared;
@@ -63,9 +64,9 @@ impl From<documents::DocumentError> for Wrong {
 }
 
 impl Compiler {
-    pub(crate) fn new(plugins: Arc<PluginSet>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(plugins: Arc<PluginSet>, shared: Arc<Shared>, router: Router) -> Self {
         Self {
-            snapshot: Snapshot::empty(&plugins),
+            snapshot: Snapshot::empty(&plugins, router),
             plugins,
             shared,
             slots: HashMap::new(),

@@ -15,6 +15,7 @@ use crate::{
     shards::Shards,
     upstream::{CompiledUpstream, Timeouts},
 };
+use model::settings::Router;
 use plugin::{Consumer, CredentialIndex, Directory, PublicApi, RouteFacts};
 use serde_json::Value;
 use std::{any::Any, hash::BuildHasher, sync::Arc};
@@ -122,12 +123,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    fn empty(plugins: &PluginSet) -> Self {
+    fn empty(plugins: &PluginSet, router: Router) -> Self {
         let apis = plugins.iter().flat_map(|plugin| (plugin.description.public_apis)(&plugin.attr)).collect();
         Self {
             revision: 0,
             digest: Digest::default(),
-            routes: RouteTable::default(),
+            routes: RouteTable::new(router),
             upstreams: Shards::default(),
             consumers: Shards::default(),
             groups: Shards::default(),

@@ -105,7 +105,10 @@ impl World {
     fn new() -> Self {
         let all = vec![describe::<Mark>(), describe_auth::<Door>()];
         let plugins = PluginSet::new(all, None, &Map::new(), model::differences::Compat::default()).unwrap();
-        Self { compiler: Compiler::new(Arc::new(plugins), Arc::new(Shared::default())), documents: BTreeMap::new() }
+        Self {
+            compiler: Compiler::new(Arc::new(plugins), Arc::new(Shared::default()), Router::default()),
+            documents: BTreeMap::new(),
+        }
     }
 
     fn of(documents: &[(&str, Value)]) -> Self {
@@ -143,7 +146,13 @@ impl World {
 }
 
 fn found(snapshot: &Snapshot, host: &str, path: &str) -> Option<Arc<CompiledRoute>> {
-    let query = RouteQuery { method: "GET", host, path: path.as_bytes(), client: [10, 0, 0, 1].into() };
+    let query = RouteQuery {
+        method: "GET",
+        host,
+        authority: host.as_bytes(),
+        path: path.as_bytes(),
+        client: [10, 0, 0, 1].into(),
+    };
     snapshot.routes().find(&query, &NoVars).unwrap().map(|found| found.route)
 }
 

@@ -7,7 +7,7 @@ use crate::{
     snapshot::{CompiledRoute, UpstreamRef},
     upstream::CompiledUpstream,
 };
-use model::{documents, vars::Expr};
+use model::{documents, settings::Router, vars::Expr};
 use plugin::RouteFacts;
 use serde_json::Value;
 use std::sync::Arc;
@@ -125,7 +125,7 @@ impl Compiler {
                 service_name: service.and_then(|s| s.facts.0.clone()),
                 plugin_config_id: written.plugin_config_id.as_deref().map(Into::into),
             }),
-            uris: written.uris().map(UriPattern::new).collect(),
+            uris: written.uris().map(|uri| UriPattern::new(uri, self.snapshot.routes.router())).collect(),
             hosts,
             conditions,
             priority: written.priority,
@@ -166,7 +166,7 @@ impl Compiler {
             Some(Err(broken)) => &broken.hosts[..],
             None => &[],
         };
-        let closed = closed_route(id, value, service_hosts, arrival, reason);
+        let closed = closed_route(id, value, service_hosts, arrival, self.snapshot.routes.router(), reason);
         self.place(id, closed);
     }
 
@@ -236,14 +236,21 @@ fn conditions(written: &documents::Route) -> Result<Conditions, Wrong> {
 }
 
 /// A route that never compiled: the conditions that can be read hold, the others count as true, and the answer is 503.
-fn closed_route(id: &str, value: &Value, service_hosts: &[Arc<str>], arrival: u64, reason: &str) -> CompiledRoute {
+fn closed_route(
+    id: &str,
+    value: &Value,
+    service_hosts: &[Arc<str>],
+    arrival: u64,
+    router: Router,
+    reason: &str,
+) -> CompiledRoute {
     let texts = |one: &str, many: &str| -> Vec<String> {
         let many = value.get(many).and_then(Value::as_array).into_iter().flatten();
         value.get(one).into_iter().chain(many).filter_map(|v| v.as_str().map(str::to_owned)).collect()
     };
-    let mut uris: Vec<UriPattern> = texts("uri", "uris").iter().map(|uri| UriPattern::new(uri)).collect();
+    let mut uris: Vec<UriPattern> = texts("uri", "uris").iter().map(|uri| UriPattern::new(uri, router)).collect();
     if uris.is_empty() {
-        uris.push(UriPattern::new("/*"));
+        uris.push(UriPattern::new("/*", router));
     }
     let mut hosts: Vec<Arc<str>> = texts("host", "hosts").iter().map(|host| host.as_str().into()).collect();
     if hosts.is_empty() {
