@@ -20,6 +20,8 @@ pub struct Shared {
     pub clock: Clock,
     /// What request bodies in memory may cost.
     pub bodies: BodyLimits,
+    /// Ports on which clients are said to reach us over TLS.
+    pub https_ports: Vec<u16>,
 }
 
 impl Shared {

@@ -188,7 +188,11 @@ fn connection<'a>(cx: &'a Ctx, name: &VarName) -> Value<'a> {
             IpAddr::V4(ip) => ip.octets().to_vec().into(),
             IpAddr::V6(ip) => ip.octets().to_vec().into(),
         },
-        VarName::RemotePort => cx.client.0.port().to_string().into(),
+        // Unknown where real-ip was told an address alone.
+        VarName::RemotePort => match cx.client.0.port() {
+            0 => Value::text(""),
+            port => port.to_string().into(),
+        },
         VarName::RealipRemoteAddr => cx.peer.0.ip().to_string().into(),
         VarName::RealipRemotePort => cx.peer.0.port().to_string().into(),
         VarName::ServerAddr => cx.local.ip().to_canonical().to_string().into(),

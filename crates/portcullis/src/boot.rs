@@ -55,7 +55,9 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     let background = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("background").build()?;
     // Before anything listens: who is told that we are ready may tell us to end.
     let signals = background.block_on(async { Signals::catch() })?;
-    let shared = Arc::new(Shared::with_bodies(options::bodies(&settings)));
+    let mut shared = Shared::with_bodies(options::bodies(&settings));
+    shared.https_ports.clone_from(&settings.listen.https_ports);
+    let shared = Arc::new(shared);
     let plugins = PluginSet::new(catalog::all(), settings.plugins.as_deref(), &settings.plugin_attr, settings.compat)?;
     let plugins = Arc::new(plugins.with_environment(Arc::new(|name| std::env::var(name).ok())));
     for notice in plugins.prepare(&shared)? {

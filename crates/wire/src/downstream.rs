@@ -25,7 +25,7 @@ pub trait BodySource {
     /// What the head says of the length.
     fn length(&self) -> BodyLength;
 
-    /// Refuses bodies above so many bytes from now on.
+    /// Refuses bodies above so many bytes from now on, and no shorter ones.
     fn limit(&self, max: u64);
 }
 

@@ -384,7 +384,7 @@ impl BodySource for H2Stream {
 
     fn limit(&self, max: u64) {
         let state = &mut *self.state.borrow_mut();
-        state.body_max = Some(state.body_max.map_or(max, |old| old.min(max)));
+        state.body_max = Some(max);
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Listen {
     pub http2: bool,
     /// `apisix.ssl.enable`
     pub tls: bool,
+    /// Ports of `apisix.ssl.listen`, to which redirects to HTTPS lead.
+    pub https_ports: Vec<u16>,
 }
 
 /// An address of one of the smaller APIs.
@@ -25,6 +27,7 @@ pub struct Endpoint(pub SocketAddr);
 
 const EXPECTED: &str = "a port, or a list of ports or {ip, port}";
 const DEFAULT_PORT: u16 = 9080;
+const DEFAULT_HTTPS_PORT: u16 = 9443;
 
 impl Listen {
     pub(super) fn read(reader: &Reader<'_>) -> Result<Self, SettingsError> {
@@ -50,11 +53,27 @@ impl Listen {
                 unique.push(address);
             }
         }
+        // `null` takes APISIX's default away, and what is left means no.
+        let ssl = reader.peek("apisix.ssl")?;
+        let is_cleared = ssl.and_then(|ssl| ssl.get("enable")).is_some_and(Value::is_null);
+        let tls = reader.take("apisix.ssl.enable")?.unwrap_or(!is_cleared);
         Ok(Self {
             addresses: unique,
             http2: reader.take("apisix.enable_http2")?.unwrap_or(true),
-            tls: reader.take("apisix.ssl.enable")?.unwrap_or(true),
+            tls,
+            https_ports: if tls { https_ports(reader.peek("apisix.ssl.listen")?) } else { Vec::new() },
         })
+    }
+}
+
+/// The ports of `apisix.ssl.listen`; what is none there is found by whoever listens on them.
+fn https_ports(listen: Option<&Value>) -> Vec<u16> {
+    match listen {
+        None => vec![DEFAULT_HTTPS_PORT],
+        Some(Value::Array(items)) => {
+            items.iter().filter_map(|item| read_port(item.get("port").unwrap_or(item))).collect()
+        }
+        Some(_) => Vec::new(),
     }
 }
 

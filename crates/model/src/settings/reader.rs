@@ -31,6 +31,11 @@ impl<'a> Reader<'a> {
     /// Like [`Reader::take`], not yet understood.
     pub(super) fn raw(&self, path: &'static str) -> Result<Option<&'a Value>, SettingsError> {
         self.taken.borrow_mut().insert(path);
+        self.peek(path)
+    }
+
+    /// Like [`Reader::raw`], for a key that has a meaning elsewhere, too: this does not make it an honoured one.
+    pub(super) fn peek(&self, path: &'static str) -> Result<Option<&'a Value>, SettingsError> {
         let mut at = self.root;
         for (depth, segment) in path.split('.').enumerate() {
             let map = match at {

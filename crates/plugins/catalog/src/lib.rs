@@ -9,17 +9,20 @@ use plugins_auth::key_auth::KeyAuth;
 use plugins_limit::limit_count::LimitCount;
 use plugins_observe::prometheus::Prometheus;
 use plugins_traffic::{
-    echo::Echo, proxy_rewrite::ProxyRewrite, public_api::PublicApi, request_id::RequestId,
-    response_rewrite::ResponseRewrite,
+    client_control::ClientControl, echo::Echo, fault_injection::FaultInjection, proxy_rewrite::ProxyRewrite,
+    public_api::PublicApi, redirect::Redirect, request_id::RequestId, response_rewrite::ResponseRewrite,
 };
 
 /// Every plugin that there is, by priority.
 pub fn all() -> Vec<Description> {
     vec![
+        describe::<ClientControl>(),
         describe::<RequestId>(),
+        describe::<FaultInjection>(),
         describe_auth::<KeyAuth>(),
         describe::<ProxyRewrite>(),
         describe::<LimitCount>(),
+        describe::<Redirect>(),
         describe::<ResponseRewrite>(),
         describe::<PublicApi>(),
         describe::<Prometheus>(),

@@ -168,8 +168,10 @@ fn attached_phases_are_in_the_surface() {
         let allowed: BTreeSet<&str> = facts["phases"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         assert!(allowed.iter().all(|phase| PHASES.contains(phase)), "{}", plugin.name);
         let schema = schema_of(&plugin, "schema");
+        let written = cases_of(&plugin).into_iter().filter(|case| case.valid).map(|case| case.config);
         let attached: BTreeSet<&str> = instances(&schema)
             .into_iter()
+            .chain(written)
             .filter(|config| Schema::compile(&schema).unwrap().check(config).is_ok())
             .filter_map(|config| build(&plugin, config).ok())
             .flat_map(|built| built.hooks.phases())

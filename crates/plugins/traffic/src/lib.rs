@@ -1,9 +1,13 @@
 //! Plugins that shape traffic: what goes upstream, what comes back, and which plugin's own endpoint answers.
 #![forbid(unsafe_code)]
 
+pub mod client_control;
 pub mod echo;
+mod escape;
+pub mod fault_injection;
 mod header;
 pub mod proxy_rewrite;
 pub mod public_api;
+pub mod redirect;
 pub mod request_id;
 pub mod response_rewrite;

@@ -37,7 +37,7 @@ impl BodySource for Server {
 
     fn limit(&self, max: u64) {
         let conn = &mut *self.conn.borrow_mut();
-        conn.body_max = Some(conn.body_max.map_or(max, |old| old.min(max)));
+        conn.body_max = Some(max);
     }
 }
 
