@@ -164,6 +164,7 @@ impl Compiler<'_> {
             Some(names) => strings(names).ok_or_else(|| keyword("required", "an array of strings"))?,
         };
         let mut rules = ObjectRules {
+            is_declared: fields.contains_key("properties"),
             must_be_empty: fields.contains_key("required") && required.is_empty(),
             min: count(fields, "minProperties")?,
             max: count(fields, "maxProperties")?,

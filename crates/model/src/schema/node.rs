@@ -58,6 +58,8 @@ pub(super) enum Type {
 #[derive(Debug, Default)]
 pub(super) struct ObjectRules {
     pub(super) properties: Vec<Property>,
+    /// Whether `properties` is written, be it without a name in it.
+    pub(super) is_declared: bool,
     /// The names in `properties`.
     pub(super) declared: HashSet<String>,
     /// Required names that are not in `properties`.

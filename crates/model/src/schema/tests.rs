@@ -155,6 +155,10 @@ fn recursion_is_bounded_in_depth_and_in_time() {
     }
     assert!(list.check(&value).is_err());
     assert!(list.unknown_fields(&value).is_empty());
+    let nothing = Schema::compile(&json!({ "type": "object", "properties": {} })).expect("compiles");
+    assert_eq!(nothing.unknown_fields(&json!({ "a": 1 })).len(), 1);
+    let anything = Schema::compile(&json!({ "type": "object" })).expect("compiles");
+    assert!(anything.unknown_fields(&json!({ "a": 1 })).is_empty());
 
     assert!(compile(&json!({"allOf": [{"$ref": "#"}]})).check(&json!(1)).is_err());
     assert!(Schema::compile(&json!({"a": {"$ref": "#/a"}, "not": {"$ref": "#/a"}})).is_ok());

@@ -56,7 +56,8 @@ fn fields(search: &Search<'_>, ids: &[NodeId], value: &Value, depth: usize) -> V
     match value {
         Value::Object(object) => {
             let declared: Vec<&str> = declared(&nodes);
-            let open = declared.is_empty() || nodes.iter().any(|node| is_open(node));
+            let is_declared = nodes.iter().any(|node| node.object.as_deref().is_some_and(|object| object.is_declared));
+            let open = !is_declared || nodes.iter().any(|node| is_open(node));
             for (name, field) in object {
                 let inner = field_schemas(&nodes, name);
                 if !open && !declared.contains(&name.as_str()) {

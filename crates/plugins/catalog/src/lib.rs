@@ -9,23 +9,28 @@ use plugins_auth::key_auth::KeyAuth;
 use plugins_limit::limit_count::LimitCount;
 use plugins_observe::prometheus::Prometheus;
 use plugins_traffic::{
-    client_control::ClientControl, echo::Echo, fault_injection::FaultInjection, proxy_rewrite::ProxyRewrite,
-    public_api::PublicApi, redirect::Redirect, request_id::RequestId, response_rewrite::ResponseRewrite,
+    client_control::ClientControl, echo::Echo, error_page::ErrorPage, fault_injection::FaultInjection,
+    mocking::Mocking, proxy_rewrite::ProxyRewrite, public_api::PublicApi, real_ip::RealIp, redirect::Redirect,
+    request_id::RequestId, response_rewrite::ResponseRewrite, traffic_label::TrafficLabel,
 };
 
 /// Every plugin that there is, by priority.
 pub fn all() -> Vec<Description> {
     vec![
+        describe::<RealIp>(),
         describe::<ClientControl>(),
         describe::<RequestId>(),
         describe::<FaultInjection>(),
+        describe::<Mocking>(),
         describe_auth::<KeyAuth>(),
         describe::<ProxyRewrite>(),
         describe::<LimitCount>(),
+        describe::<TrafficLabel>(),
         describe::<Redirect>(),
         describe::<ResponseRewrite>(),
         describe::<PublicApi>(),
         describe::<Prometheus>(),
+        describe::<ErrorPage>(),
         describe::<Echo>(),
     ]
 }

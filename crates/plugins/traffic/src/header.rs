@@ -20,6 +20,12 @@ impl Header {
         Ok(Self { name, value: template(value)? })
     }
 
+    /// A field of a request.
+    pub(crate) fn of_request(name: &str, value: &Value) -> Result<Self, BuildError> {
+        check_name(name)?;
+        Ok(Self { name: name.to_owned(), value: template(value)? })
+    }
+
     /// The value, fit to be sent.
     pub(crate) fn render(&self, lookup: &dyn Lookup) -> Vec<u8> {
         let mut raw = Vec::new();

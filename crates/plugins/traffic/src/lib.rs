@@ -3,11 +3,15 @@
 
 pub mod client_control;
 pub mod echo;
+pub mod error_page;
 mod escape;
 pub mod fault_injection;
 mod header;
+pub mod mocking;
 pub mod proxy_rewrite;
 pub mod public_api;
+pub mod real_ip;
 pub mod redirect;
 pub mod request_id;
 pub mod response_rewrite;
+pub mod traffic_label;
