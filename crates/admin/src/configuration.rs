@@ -49,10 +49,10 @@ pub enum WriteError {
 pub trait Configuration: Send + Sync + 'static {
     /// One document.
     fn document(&self, key: &Key) -> Option<Document>;
-    /// The documents of a kind; of credentials, those of a consumer.
-    fn documents(&self, kind: Kind, consumer: Option<&str>) -> Vec<Document>;
+    /// The documents of a kind, below a parent or all.
+    fn documents(&self, kind: Kind, parent: Option<&str>) -> Vec<Document>;
     /// A part of [`Configuration::documents`] in the order of a list, and how many there are in all.
-    fn page(&self, kind: Kind, consumer: Option<&str>, range: Range<usize>) -> (Vec<Document>, usize);
+    fn page(&self, kind: Kind, parent: Option<&str>, range: Range<usize>) -> (Vec<Document>, usize);
     /// An id that no document has: 20 digits.
     fn next_id(&self) -> impl Future<Output = Result<String, WriteError>> + Send;
     /// Checks a document by itself, without what it refers to.
@@ -60,6 +60,11 @@ pub trait Configuration: Send + Sync + 'static {
     /// # Errors
     /// What is wrong with it, in APISIX's words.
     fn check(&self, key: &Key, value: &Value) -> Result<(), String>;
+    /// Says who still uses a document, whether or not it is there.
+    ///
+    /// # Errors
+    /// The user, in APISIX's words.
+    fn check_delete(&self, key: &Key) -> Result<(), String>;
     /// Checks, stores and publishes changes, all or none.
     fn write(&self, changes: Vec<Change>) -> impl Future<Output = Result<(), WriteError>> + Send;
     /// The enabled plugins.

@@ -57,6 +57,22 @@ pub(crate) enum Refusal {
     Forbidden(String),
     /// A PATCH below something that is not an object.
     SubPath(String),
+    /// A PATCH that would nest the document deeper than any document may be.
+    SubPathTooDeep(usize),
+    /// No stream is proxied.
+    StreamDisabled,
+    /// No such secret manager.
+    UnknownManager(String),
+    /// A PATCH of a secret without its id.
+    NoSecretId,
+    /// Cost decorations without their service.
+    MissingServiceId,
+    /// The service of a cost decoration differs from that of the path.
+    WrongServiceId,
+    /// A cost decoration cannot move to another service.
+    ServiceIdPatched,
+    /// The cost decoration's service does not exist.
+    ServiceNotFound,
     /// Nothing is stored under the key.
     KeyNotFound,
     /// The credential's consumer does not exist.
@@ -118,6 +134,14 @@ impl Refusal {
             Self::WrongUsername => told(400, "wrong username"),
             Self::Forbidden(property) => told(400, format!("the property is forbidden:  {property}")),
             Self::SubPath(path) => told(400, format!("invalid sub-path: /{path}")),
+            Self::SubPathTooDeep(limit) => told(400, format!("invalid sub-path: nested deeper than {limit} levels")),
+            Self::StreamDisabled => told(400, "stream mode is disabled, can not add stream routes"),
+            Self::UnknownManager(name) => told(400, format!("invalid secret manager: {name}")),
+            Self::NoSecretId => told(400, "no secret id"),
+            Self::MissingServiceId => told(400, "missing service id"),
+            Self::WrongServiceId => told(400, "wrong service_id, it is taken from the path"),
+            Self::ServiceIdPatched => told(400, "service_id can not be patched"),
+            Self::ServiceNotFound => told(404, "service not found"),
             Self::KeyNotFound => Reply::json(404, &json!({ "message": "Key not found" })),
             Self::ConsumerNotFound => told(404, "consumer not found"),
             Self::Changed => told(503, "value changed before overwritten"),

@@ -11,6 +11,7 @@ mod patch;
 mod query;
 mod resource;
 mod schemas;
+mod validate;
 
 #[cfg(test)]
 mod tests;
@@ -62,6 +63,8 @@ pub struct Settings {
     pub has_cors: bool,
     /// Whether `admin_api_version` is `v3`.
     pub is_v3: bool,
+    /// Whether `apisix.proxy_mode` has streams.
+    pub has_streams: bool,
     /// `deployment.etcd.prefix`: what keys are shown with.
     pub prefix: String,
 }
@@ -84,7 +87,8 @@ impl Settings {
             is_key_in_query_allowed: !settings.compat.is_safe(DifferenceId::AdminKeyInQuery),
             allow: admin.allow.clone(),
             has_cors: admin.cors,
-            is_v3: true,
+            is_v3: admin.is_v3,
+            has_streams: admin.has_streams,
             prefix: settings.deployment.etcd.prefix.clone(),
         }
     }
@@ -99,6 +103,7 @@ impl Default for Settings {
             allow: Vec::new(),
             has_cors: true,
             is_v3: true,
+            has_streams: false,
             prefix: "/apisix".to_owned(),
         }
     }
@@ -120,50 +125,65 @@ impl<C: Configuration> AdminApi<C> {
         Self { configuration, settings }
     }
 
+    /// Whether a request is worth reading its body, which is not looked at here.
+    ///
+    /// # Errors
+    /// The answer to one that is not, above all without a key.
+    pub fn admit(&self, request: &AdminRequest) -> Result<(), Reply> {
+        let AdminRequest { method, path, query, fields, peer, .. } = request;
+        auth::check_address(&self.settings, *peer).map_err(|refusal| refusal.reply())?;
+        if self.settings.has_cors && *method == Method::Options {
+            return Err(preflight());
+        }
+        if path == ROOT && *method == Method::Head {
+            return Err(self.finish(Done::Nothing.reply(self.settings.is_v3), false));
+        }
+        let is_routed = matches!(method, Method::Get | Method::Put | Method::Post | Method::Delete | Method::Patch);
+        let checked = if is_routed && below_root(path).is_some() {
+            let query = Query::parse(query.as_deref().unwrap_or_default());
+            auth::check_key(&self.settings, method, fields, &query)
+        } else {
+            Err(Refusal::NotRouted)
+        };
+        checked.map_err(|refusal| self.refuse(path, &refusal, false))
+    }
+
     /// Answers a request: status, body and every field but `Server`.
     pub async fn handle(&self, request: AdminRequest) -> Reply {
-        if let Err(refusal) = auth::check_address(&self.settings, request.peer) {
-            return refusal.reply();
-        }
-        if self.settings.has_cors && request.method == Method::Options {
-            return preflight();
+        if let Err(reply) = self.admit(&request) {
+            return reply;
         }
         let AdminRequest { method, path, query, fields, body, .. } = request;
         let query = Query::parse(&query.unwrap_or_default());
         let call = Call { method, path: &path, query, fields, body };
         let mut is_versioned = false;
-        let reply = match self.route(call, &mut is_versioned).await {
-            Ok(done) => done.reply(self.settings.is_v3),
-            Err(refusal) => {
-                tracing::info!(path, status = refusal.reply().status, "admin request refused");
-                refusal.reply()
-            }
-        };
+        match self.route(call, &mut is_versioned).await {
+            Ok(done) => self.finish(done.reply(self.settings.is_v3), is_versioned),
+            Err(refusal) => self.refuse(&path, &refusal, is_versioned),
+        }
+    }
+
+    fn refuse(&self, path: &str, refusal: &Refusal, is_versioned: bool) -> Reply {
+        let reply = refusal.reply();
+        tracing::info!(path, status = reply.status, "admin request refused");
         self.finish(reply, is_versioned)
     }
 
     /// `is_versioned` becomes true where APISIX sends `X-API-VERSION`: once a kind was asked.
     async fn route(&self, call: Call<'_>, is_versioned: &mut bool) -> Result<Done, Refusal> {
         let conf = &*self.configuration;
-        if call.path == ROOT && call.method == Method::Head {
-            return Ok(Done::Nothing);
-        }
-        let rest = call.path.strip_prefix(ROOT).and_then(|rest| rest.strip_prefix('/')).ok_or(Refusal::NotRouted)?;
-        if !matches!(call.method, Method::Get | Method::Put | Method::Post | Method::Delete | Method::Patch) {
-            return Err(Refusal::NotRouted);
-        }
-        auth::check_key(&self.settings, &call.method, &call.fields, &call.query)?;
+        let rest = below_root(call.path).ok_or(Refusal::NotRouted)?;
         let mut segments: Vec<&str> = rest.split('/').collect();
         while segments.last().is_some_and(|last| last.is_empty()) {
             segments.pop();
         }
         match (&call.method, segments.as_slice()) {
             (Method::Post, ["configs", "validate"]) => {
-                return schemas::validate_all(&call.json_or_yaml()?, conf);
+                return validate::whole(&call.json_or_yaml()?, conf);
             }
             (Method::Get, ["plugins", "list"]) => return schemas::plugin_names(&call.query, conf),
             (Method::Post, ["schema", "validate", name, ..]) => {
-                let kind = kinds::named(name).ok_or_else(|| Refusal::UnknownResource((*name).to_owned()))?;
+                let kind = Kind::from_collection(name).ok_or_else(|| Refusal::UnknownResource((*name).to_owned()))?;
                 return schemas::validate(kind, call.json()?.as_ref());
             }
             (method, ["plugins", "reload"]) => return schemas::reload(method),
@@ -188,13 +208,17 @@ impl<C: Configuration> AdminApi<C> {
                 schemas::of_plugin(name_of, &call.query, conf)
             };
         }
-        let (kind, consumer, after) = match (name, after) {
-            // Not ours, and not to be taken for the service itself.
-            ("services", [_, below @ "graphql_cost_decorations", ..]) => {
-                return Err(Refusal::UnknownResource((*below).to_owned()));
-            }
+        if name == "stream_routes" && !self.settings.has_streams {
+            return Err(Refusal::StreamDisabled);
+        }
+        let (kind, parent, after) = match (name, after) {
             ("consumers", [consumer, "credentials", after @ ..]) => (Kind::Credential, Some(*consumer), after),
-            _ => match kinds::named(name).filter(|&kind| kind != Kind::Credential) {
+            ("services", [service, "graphql_cost_decorations", after @ ..]) => {
+                (Kind::CostDecoration, Some(*service), after)
+            }
+            ("secrets", [manager, after @ ..]) => (Kind::Secret, Some(*manager), after),
+            ("graphql_cost_decorations", _) => return Err(Refusal::MissingServiceId),
+            _ => match Kind::from_collection(name).filter(|&kind| kind != Kind::Credential) {
                 Some(kind) => (kind, None, after),
                 None => return Err(Refusal::UnknownResource(name.to_owned())),
             },
@@ -203,9 +227,9 @@ impl<C: Configuration> AdminApi<C> {
         call.check_ttl()?;
         *is_versioned = true;
         let (id, sub_path) = after.split_first().map_or((None, &[][..]), |(id, below)| (Some(*id), below));
-        let prefix = &self.settings.prefix;
-        let query = &call.query;
-        resource::Operation { kind, consumer, id, sub_path, body, query, prefix }.run(&call.method, conf).await
+        let Settings { prefix, is_v3, .. } = &self.settings;
+        let (query, is_v3) = (&call.query, *is_v3);
+        resource::Operation { kind, parent, id, sub_path, body, query, prefix, is_v3 }.run(&call.method, conf).await
     }
 
     fn finish(&self, mut reply: Reply, is_versioned: bool) -> Reply {
@@ -273,6 +297,10 @@ impl Call<'_> {
             Some(Ok(_)) => Err(Refusal::TtlUnsupported),
         }
     }
+}
+
+fn below_root(path: &str) -> Option<&str> {
+    path.strip_prefix(ROOT).and_then(|rest| rest.strip_prefix('/'))
 }
 
 fn preflight() -> Reply {

@@ -6,7 +6,10 @@ use crate::{
     kinds, list, patch,
     query::Query,
 };
-use model::documents::{Document, Key, Kind};
+use model::{
+    documents::{self, Document, Key, Kind},
+    json,
+};
 use serde_json::{Map, Value};
 use std::time::{SystemTime, UNIX_EPOCH};
 use wire::Method;
@@ -15,8 +18,8 @@ use wire::Method;
 pub(crate) struct Operation<'a> {
     /// The kind.
     pub(crate) kind: Kind,
-    /// The consumer of a credential.
-    pub(crate) consumer: Option<&'a str>,
+    /// The consumer of a credential, the service of a cost decoration, the manager of a secret.
+    pub(crate) parent: Option<&'a str>,
     /// The id in the path.
     pub(crate) id: Option<&'a str>,
     /// The path below the id.
@@ -27,6 +30,8 @@ pub(crate) struct Operation<'a> {
     pub(crate) query: &'a Query,
     /// What the store puts in front of every key, such as `/apisix`.
     pub(crate) prefix: &'a str,
+    /// Whether lists are filtered and come in pages, as `v3` has it.
+    pub(crate) is_v3: bool,
 }
 
 impl Operation<'_> {
@@ -49,26 +54,31 @@ impl Operation<'_> {
             let stored = self.key(id).and_then(|key| conf.document(&key)).ok_or(Refusal::KeyNotFound)?;
             return Ok(Done::One(self.shown(stored)));
         }
+        // APISIX lists secrets of all managers, whichever is asked for.
+        let parent = self.parent.filter(|_| self.kind != Kind::Secret);
+        let none = Query::default();
+        let query = if self.is_v3 { self.query } else { &none };
         // A page of what is not filtered is found without looking at the rest.
-        if let Some(range) = list::unfiltered_page(self.query) {
-            let (page, total) = conf.page(self.kind, self.consumer, range);
+        if let Some(range) = list::unfiltered_page(query) {
+            let (page, total) = conf.page(self.kind, parent, range);
             if total == 0 && !kinds::may_be_empty(self.kind) {
                 return Err(Refusal::KeyNotFound);
             }
             let list = page.into_iter().map(|stored| self.shown(stored)).collect();
             return Ok(Done::List { key: self.prefixed(&self.directory()), list, total });
         }
-        let all = conf.documents(self.kind, self.consumer);
+        let all = conf.documents(self.kind, parent);
         if all.is_empty() && !kinds::may_be_empty(self.kind) {
             return Err(Refusal::KeyNotFound);
         }
         let all = all.into_iter().map(|stored| self.shown(stored)).collect();
-        let (list, total) = list::select(self.kind, all, self.query)?;
+        let (list, total) = list::select(self.kind, all, query)?;
         Ok(Done::List { key: self.prefixed(&self.directory()), list, total })
     }
 
     async fn put(mut self, conf: &impl Configuration) -> Result<Done, Refusal> {
         let mut object = self.take_object(Refusal::MissingConfiguration)?;
+        self.bind_service(&mut object)?;
         let id = match self.kind {
             Kind::Consumer => {
                 check_timestamps(&object)?;
@@ -89,13 +99,7 @@ impl Operation<'_> {
                 id
             }
         };
-        if self.kind == Kind::Credential {
-            let consumer = self.consumer.unwrap_or_default();
-            let consumer = Key::new(Kind::Consumer, consumer).ok();
-            if consumer.and_then(|consumer| conf.document(&consumer)).is_none() {
-                return Err(Refusal::ConsumerNotFound);
-            }
-        }
+        self.check_parent(conf)?;
         let key = self.key(&id).ok_or_else(bad_id)?;
         // APISIX's PUT overwrites whatever is there. Ours compares, so that `create_time` and the status are true, and
         // tries again when somebody was faster.
@@ -126,7 +130,9 @@ impl Operation<'_> {
         if self.id.is_some() || object.contains_key("id") {
             return Err(Refusal::UnneededId(self.kind));
         }
+        self.bind_service(&mut object)?;
         check_timestamps(&object)?;
+        self.check_parent(conf)?;
         object.insert("create_time".to_owned(), now().into());
         object.insert("update_time".to_owned(), now().into());
         for _ in 0..ATTEMPTS {
@@ -144,8 +150,19 @@ impl Operation<'_> {
     }
 
     async fn patch(mut self, conf: &impl Configuration) -> Result<Done, Refusal> {
-        let id = self.id.ok_or(Refusal::MissingId(self.kind))?;
+        let missing = if self.kind == Kind::Secret { Refusal::NoSecretId } else { Refusal::MissingId(self.kind) };
+        let id = self.id.ok_or(missing)?;
         let change = self.body.take().ok_or(Refusal::MissingNewConfiguration)?;
+        if self.kind == Kind::CostDecoration {
+            // Here APISIX knows no paths below the document.
+            self.sub_path = &[];
+            if change.get("service_id").is_some() {
+                return Err(Refusal::ServiceIdPatched);
+            }
+        }
+        if self.sub_path.len() + depth(&change) > json::Limits::DEEPEST {
+            return Err(Refusal::SubPathTooDeep(json::Limits::DEEPEST));
+        }
         if self.sub_path.is_empty() && !change.is_object() {
             return Err(Refusal::NotAnObject);
         }
@@ -178,11 +195,15 @@ impl Operation<'_> {
         let key = self.key(id).ok_or(Refusal::KeyNotFound)?;
         let is_forced = self.query.first("force") == Some("true");
         for _ in 0..ATTEMPTS {
-            let stored = conf.document(&key).ok_or(Refusal::KeyNotFound)?;
+            let Some(stored) = conf.document(&key) else {
+                // APISIX looks for users first: something absent may still be referred to, after it was forced out.
+                if !is_forced {
+                    conf.check_delete(&key).map_err(Refusal::Invalid)?;
+                }
+                return Err(Refusal::KeyNotFound);
+            };
             let mut all = vec![stored];
-            if self.kind == Kind::Consumer {
-                all.extend(conf.documents(Kind::Credential, Some(id)));
-            }
+            all.extend(kinds::owned(self.kind).into_iter().flat_map(|kind| conf.documents(kind, Some(id))));
             let deletions = all.into_iter().map(|one| Change::Delete {
                 key: one.key,
                 expected: Expected::Revision(one.modified),
@@ -213,11 +234,19 @@ impl Operation<'_> {
         });
         match (self.id, written) {
             (None, None) => Err(Refusal::MissingId(self.kind)),
-            (Some(id), Some(written)) if id != written => Err(Refusal::WrongId(self.kind)),
-            (Some(id), _) => {
-                object.insert("id".to_owned(), id.into());
+            (Some(id), written) => {
+                // A secret's id has its manager in front.
+                let whole = match self.parent.filter(|_| self.kind == Kind::Secret) {
+                    Some(manager) => format!("{manager}/{id}"),
+                    None => id.to_owned(),
+                };
+                if written.is_some_and(|written| written != whole) {
+                    return Err(Refusal::WrongId(self.kind));
+                }
+                object.insert("id".to_owned(), whole.into());
                 Ok(id.to_owned())
             }
+            (None, Some(_)) if self.kind == Kind::Secret => Err(Refusal::MissingId(self.kind)),
             (None, Some(written)) => match object.get("id") {
                 Some(Value::String(_)) => Ok(written),
                 Some(Value::Number(number)) if number.as_u64().is_some_and(|number| number > 0) => Ok(written),
@@ -253,17 +282,44 @@ impl Operation<'_> {
         }
     }
 
+    /// The service of a cost decoration is that of the path.
+    fn bind_service(&self, object: &mut Map<String, Value>) -> Result<(), Refusal> {
+        let Some(service) = self.parent.filter(|_| self.kind == Kind::CostDecoration) else { return Ok(()) };
+        let written = object.get("service_id").map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+        if written.is_some_and(|written| written != service) {
+            return Err(Refusal::WrongServiceId);
+        }
+        object.insert("service_id".to_owned(), service.into());
+        Ok(())
+    }
+
+    /// What a document is to be stored below must be there.
+    fn check_parent(&self, conf: &impl Configuration) -> Result<(), Refusal> {
+        let parent = self.parent.unwrap_or_default();
+        let (kind, missing) = match self.kind {
+            Kind::Credential => (Kind::Consumer, Refusal::ConsumerNotFound),
+            Kind::CostDecoration => (Kind::Service, Refusal::ServiceNotFound),
+            Kind::Secret if documents::secret_schema(parent).is_none() => {
+                return Err(Refusal::UnknownManager(parent.to_owned()));
+            }
+            _ => return Ok(()),
+        };
+        let parent = Key::new(kind, parent).ok();
+        if parent.is_some_and(|parent| conf.document(&parent).is_some()) { Ok(()) } else { Err(missing) }
+    }
+
     fn directory(&self) -> String {
-        match self.consumer {
-            Some(consumer) => format!("/consumers/{consumer}/credentials"),
-            None => format!("/{}", self.kind.collection()),
+        match (self.kind, self.parent) {
+            (Kind::Credential, Some(consumer)) => format!("/consumers/{consumer}/credentials"),
+            (Kind::CostDecoration, Some(service)) => format!("/services/{service}/graphql_cost_decorations"),
+            _ => format!("/{}", self.kind.collection()),
         }
     }
 
     /// `None` where the id is none.
     fn key(&self, id: &str) -> Option<Key> {
-        match self.consumer {
-            Some(consumer) => Key::credential(consumer, id).ok(),
+        match self.parent {
+            Some(parent) => Key::below(self.kind, parent, id).ok(),
             None => Key::new(self.kind, id).ok(),
         }
     }
@@ -274,10 +330,14 @@ impl Operation<'_> {
 
     fn shown(&self, stored: Document) -> Shown {
         let indexes = Some((stored.created, stored.modified));
-        Shown { key: self.prefixed(&stored.key.path()), value: stored.value, indexes }
+        Shown { indexes, ..self.written(&stored.key, stored.value) }
     }
 
-    fn written(&self, key: &Key, value: Value) -> Shown {
+    fn written(&self, key: &Key, mut value: Value) -> Shown {
+        if let (Kind::Ssl, Value::Object(fields)) = (self.kind, &mut value) {
+            // Private keys are shown to nobody.
+            fields.retain(|name, _| !matches!(name.as_str(), "key" | "keys"));
+        }
         Shown { key: self.prefixed(&key.path()), value, indexes: None }
     }
 }
@@ -289,6 +349,15 @@ impl From<WriteError> for Refusal {
             WriteError::Conflict => Self::Changed,
             WriteError::Unavailable(why) => Self::Unavailable(why),
         }
+    }
+}
+
+/// How deep a value is nested; it was parsed, so not very.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
     }
 }
 

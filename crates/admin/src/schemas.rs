@@ -3,10 +3,9 @@
 use crate::{
     configuration::Configuration,
     errors::{Done, Refusal},
-    kinds,
     query::Query,
 };
-use model::documents::{self, Key, Kind};
+use model::documents::{self, Kind};
 use plugin::{Description, PluginClass};
 use serde_json::{Map, Value, json};
 use wire::Method;
@@ -55,59 +54,6 @@ pub(crate) fn validate(kind: Kind, body: Option<&Value>) -> Result<Done, Refusal
     let body = body.ok_or_else(|| Refusal::Invalid("wrong type: expected object, got nil".to_owned()))?;
     documents::schema(kind).check(body).map_err(|violation| Refusal::Invalid(violation.to_string()))?;
     Ok(Done::Nothing)
-}
-
-/// `configs/validate`: each document by itself, all errors at once.
-pub(crate) fn validate_all(body: &Value, conf: &impl Configuration) -> Result<Done, Refusal> {
-    let Value::Object(body) = body else { return Err(Refusal::NotAnObject) };
-    let mut errors = Vec::new();
-    for (name, items) in body {
-        if let Some(kind) = name.strip_suffix("_conf_version") {
-            if !items.is_number() {
-                let got = crate::resource::lua_type(items);
-                errors.push(json!({ "resource_type": kind, "error": format!("{name} must be a number, got {got}") }));
-            }
-            continue;
-        }
-        let Some(items) = items.as_array().filter(|items| !items.is_empty()) else { continue };
-        let mut seen = std::collections::HashSet::new();
-        for (index, item) in items.iter().enumerate() {
-            let text = |field: &str| match item.get(field) {
-                Some(Value::String(text)) => Some(text.clone()),
-                Some(Value::Number(number)) => Some(number.to_string()),
-                _ => None,
-            };
-            let id = text("id").or_else(|| text("username"));
-            let mut told = |error: String| {
-                let resource_id = id.clone().unwrap_or_default();
-                errors.push(json!({
-                    "resource_type": name, "resource_id": resource_id, "index": index, "error": error
-                }));
-            };
-            let named = match (name.as_str(), &id) {
-                ("consumers", Some(id)) => format!("/consumers/{id}"),
-                (_, id) => format!("/{name}/{}", id.as_deref().unwrap_or("0")),
-            };
-            let checked = match kinds::named(name) {
-                None | Some(Kind::Credential) => Err(format!("Unsupported resource type: {name}")),
-                Some(_) => Key::parse(&named).map_err(|error| error.to_string()).and_then(|key| conf.check(&key, item)),
-            };
-            if let Err(why) = checked {
-                told(why);
-            }
-            if let Some(id) = &id {
-                let what = match (name.as_str(), text("id")) {
-                    ("consumers", Some(_)) => "credential id",
-                    ("consumers", None) => "username",
-                    _ => "id",
-                };
-                if !seen.insert(id.clone()) {
-                    told(format!("found duplicate {what} {id} in {name}"));
-                }
-            }
-        }
-    }
-    if errors.is_empty() { Ok(Done::Value(json!({}))) } else { Err(Refusal::Validation(errors)) }
 }
 
 /// `plugins/reload`.

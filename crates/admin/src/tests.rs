@@ -2,6 +2,7 @@
 
 mod documents;
 mod fake;
+mod kinds;
 mod reading;
 mod requests;
 

@@ -39,6 +39,7 @@ impl View for Fake {
             metadata: |_| Err(plugin::BuildError("not built here".to_owned())),
             reword: |_, _| None,
             credential: None,
+            index_attribute: "",
             prepare: |_, _| Ok(Vec::new()),
             public_apis: |_| Vec::new(),
             export: Some(|_| b"up 1\n".to_vec()),

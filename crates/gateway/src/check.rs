@@ -1,12 +1,23 @@
 //! What a document must satisfy before it is stored, in APISIX's words.
 
+mod certificate;
+mod proto;
+mod references;
+mod stream_route;
+#[cfg(test)]
+mod tests;
+
+pub use references::check_delete;
+pub(crate) use references::{credential_keys, id_text};
+
 use crate::{
     flow::DocumentsView,
-    plugins::{Checked, PluginSet, Purpose},
+    plugins::{Checked, PluginSet, Purpose, describe},
     upstream::CompiledUpstream,
 };
 use model::{
-    documents::{self, DocumentError, Key, Kind},
+    documents::{self, DocumentError, Key, Kind, PluginHolder},
+    schema::Schema,
     vars::Expr,
 };
 use plugin::Shared;
@@ -25,7 +36,7 @@ pub fn check_document(
     value: &Value,
 ) -> Result<(), String> {
     check_alone(plugins, shared, key, value)?;
-    check_references(view, plugins, key, value)
+    references::check(view, plugins, key, value)
 }
 
 /// Checks a document by itself, without what it refers to.
@@ -64,7 +75,7 @@ pub fn check_alone(plugins: &PluginSet, shared: &Arc<Shared>, key: &Key, value: 
                 .map_err(|e| format!("invalid plugins configuration: {e}"))
         }
         Kind::Credential => {
-            let credential = documents::Credential::parse(value).map_err(text)?;
+            let credential = PluginHolder::parse(Kind::Credential, value).map_err(text)?;
             for name in credential.plugins.keys() {
                 if plugins.get(name).is_some_and(|p| p.description.credential.is_none()) {
                     return Err("only supports auth type plugins in consumer credential".to_owned());
@@ -73,14 +84,8 @@ pub fn check_alone(plugins: &PluginSet, shared: &Arc<Shared>, key: &Key, value: 
             check_plugins(plugins, shared, key, &credential.plugins, true)
                 .map_err(|e| format!("invalid plugins configuration: {e}"))
         }
-        Kind::ConsumerGroup => {
-            check_plugins(plugins, shared, key, &documents::ConsumerGroup::parse(value).map_err(text)?.plugins, false)
-        }
-        Kind::GlobalRule => {
-            check_plugins(plugins, shared, key, &documents::GlobalRule::parse(value).map_err(text)?.plugins, false)
-        }
-        Kind::PluginConfig => {
-            check_plugins(plugins, shared, key, &documents::PluginConfig::parse(value).map_err(text)?.plugins, false)
+        kind @ (Kind::ConsumerGroup | Kind::GlobalRule | Kind::PluginConfig) => {
+            check_plugins(plugins, shared, key, &PluginHolder::parse(kind, value).map_err(text)?.plugins, false)
         }
         Kind::PluginMetadata => {
             let Some(plugin) = plugins.get(key.id()) else { return Err("invalid plugin name".to_owned()) };
@@ -94,9 +99,14 @@ pub fn check_alone(plugins: &PluginSet, shared: &Arc<Shared>, key: &Key, value: 
                 format!("invalid configuration: {}", e.strip_prefix(&prefix).unwrap_or(&e))
             })
         }
-        Kind::Ssl | Kind::StreamRoute | Kind::Proto | Kind::Secret => {
-            documents::schema(key.kind()).check(value).map_err(|v| format!("invalid configuration: {}", v.message))
+        Kind::Ssl => certificate::check(plugins, &documents::Ssl::parse(value).map_err(text)?),
+        Kind::StreamRoute => stream_route::check(value),
+        Kind::Proto => {
+            check_schema(documents::schema(Kind::Proto), value)?;
+            proto::check(value.get("content").and_then(Value::as_str).unwrap_or_default())
         }
+        Kind::Secret => check_secret(plugins, key, value),
+        Kind::CostDecoration => check_schema(documents::schema(Kind::CostDecoration), value),
     }
 }
 
@@ -105,6 +115,23 @@ fn text(error: DocumentError) -> String {
     match error {
         DocumentError::Invalid(violation) => format!("invalid configuration: {}", violation.message),
         DocumentError::Refused(message) => message,
+    }
+}
+
+fn check_schema(schema: &Schema, value: &Value) -> Result<(), String> {
+    schema.check(value).map_err(|violation| format!("invalid configuration: {}", violation.message))
+}
+
+/// Access to a secret manager. Its schema lets every field pass, and a misspelt one would be a setting that is not there.
+fn check_secret(plugins: &PluginSet, key: &Key, value: &Value) -> Result<(), String> {
+    let manager = key.parent().unwrap_or_default();
+    let schema = documents::secret_schema(manager).ok_or_else(|| format!("invalid secret manager: {manager}"))?;
+    check_schema(schema, value)?;
+    let unknown = schema.unknown_fields(value).into_iter();
+    let mut unknown = unknown.filter(|field| !matches!(field.name.as_str(), "id" | "create_time" | "update_time"));
+    match unknown.next().filter(|_| plugins.refuses_unknown_fields()) {
+        Some(field) => Err(format!("invalid configuration: {}", describe(&field))),
+        None => Ok(()),
     }
 }
 
@@ -133,106 +160,4 @@ fn check_plugins(
         }
     }
     Ok(())
-}
-
-/// What a document refers to must exist, and what must be unique must be.
-fn check_references(view: &DocumentsView, plugins: &PluginSet, key: &Key, value: &Value) -> Result<(), String> {
-    let refers = |field: &str, kind: Kind, what: &str| -> Result<(), String> {
-        let Some(id) = value.get(field).and_then(id_text) else { return Ok(()) };
-        let exists = Key::new(kind, id.clone()).is_ok_and(|target| view.contains(&target));
-        if exists {
-            return Ok(());
-        }
-        Err(format!("failed to fetch {what} info by {what} id [{id}], response code: 404"))
-    };
-    match key.kind() {
-        Kind::Route => {
-            refers("upstream_id", Kind::Upstream, "upstream")?;
-            refers("service_id", Kind::Service, "service")?;
-            refers("plugin_config_id", Kind::PluginConfig, "plugin config")
-        }
-        Kind::Service => refers("upstream_id", Kind::Upstream, "upstream"),
-        Kind::Consumer => {
-            refers("group_id", Kind::ConsumerGroup, "consumer group")?;
-            check_unique_credentials(view, plugins, key, value)
-        }
-        Kind::Credential => {
-            let consumer = key.parent().and_then(|name| Key::new(Kind::Consumer, name).ok());
-            if consumer.is_none_or(|consumer| !view.contains(&consumer)) {
-                return Err("consumer not found".to_owned());
-            }
-            check_unique_credentials(view, plugins, key, value)
-        }
-        Kind::GlobalRule => {
-            let Some(written) = value.get("plugins").and_then(Value::as_object) else { return Ok(()) };
-            for other in view.list(Kind::GlobalRule, None) {
-                let Some(theirs) = other.value.get("plugins").and_then(Value::as_object) else { continue };
-                if other.key != *key
-                    && let Some(name) = written.keys().find(|name| theirs.contains_key(*name))
-                {
-                    let id = other.key.id();
-                    return Err(format!("plugin '{name}' already exists in global rule with id '{id}'"));
-                }
-            }
-            Ok(())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// No two consumers or credentials may have the same key of the same plugin.
-fn check_unique_credentials(view: &DocumentsView, plugins: &PluginSet, key: &Key, value: &Value) -> Result<(), String> {
-    for (name, index) in credential_keys(plugins, value) {
-        if let Some(owner) = view.credential_owner(&name, &index)
-            && *owner != *key.path()
-        {
-            return Err(format!("duplicate key found with consumer: {}", consumer_of(&owner)));
-        }
-    }
-    Ok(())
-}
-
-/// The index keys of a consumer's or credential's authentication plugins.
-pub(crate) fn credential_keys(plugins: &PluginSet, value: &Value) -> Vec<(String, Vec<u8>)> {
-    let written = value.get("plugins").and_then(Value::as_object).into_iter().flatten();
-    written
-        .filter_map(|(name, conf)| {
-            let plugin = plugins.get(name).filter(|plugin| plugin.description.credential.is_some())?;
-            let checked = plugins.load(name, conf, Purpose::Credential).ok()?;
-            if checked.unresolved.is_some() {
-                return None;
-            }
-            let (key, _) = plugin.credential(&checked.config).ok()??;
-            Some((name.clone(), key.0))
-        })
-        .collect()
-}
-
-fn consumer_of(path: &str) -> &str {
-    path.split('/').nth(2).unwrap_or_default()
-}
-
-/// Says who still uses a document.
-///
-/// # Errors
-/// The text of `error_msg`.
-pub fn check_delete(view: &DocumentsView, key: &Key) -> Result<(), String> {
-    let id = key.id();
-    let (what, field, kinds): (&str, &str, &[(Kind, &str)]) = match key.kind() {
-        Kind::Upstream => ("upstream", "upstream_id", &[(Kind::Route, "route"), (Kind::Service, "service")]),
-        Kind::Service => ("service directly", "service_id", &[(Kind::Route, "route")]),
-        Kind::PluginConfig => ("plugin config", "plugin_config_id", &[(Kind::Route, "route")]),
-        Kind::ConsumerGroup => ("consumer group", "group_id", &[(Kind::Consumer, "consumer")]),
-        _ => return Ok(()),
-    };
-    for (kind, name) in kinds {
-        if let Some(user) = view.first_that_refers(*kind, field, id) {
-            return Err(format!("can not delete this {what}, {name} [{}] is still using it now", user.id()));
-        }
-    }
-    Ok(())
-}
-
-pub(crate) fn id_text(value: &Value) -> Option<String> {
-    value.as_str().map(str::to_owned).or_else(|| value.as_i64().map(|id| id.to_string()))
 }

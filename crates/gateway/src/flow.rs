@@ -197,7 +197,7 @@ impl Published {
 /// What is referred to comes before what refers to it.
 fn rank(kind: Kind) -> u8 {
     match kind {
-        Kind::Upstream | Kind::PluginMetadata | Kind::PluginConfig | Kind::ConsumerGroup => 0,
+        Kind::Upstream | Kind::PluginMetadata | Kind::PluginConfig | Kind::ConsumerGroup | Kind::Ssl => 0,
         Kind::Service | Kind::Consumer => 1,
         _ => 2,
     }

@@ -2,6 +2,7 @@
 
 use model::{
     differences::{Compat, DifferenceId},
+    documents::Kind,
     reference::{self, Unresolved},
     schema::{Schema, UnknownField},
     vars::Expr,
@@ -61,6 +62,7 @@ pub struct Enabled {
     consumer: Option<Schema>,
     metadata: Option<Schema>,
     encrypt_fields: Vec<Vec<String>>,
+    references: Vec<(Kind, Vec<String>)>,
     compat: Compat,
 }
 
@@ -153,16 +155,23 @@ impl PluginSet {
                 Some(source) => Schema::compile(source).map(Some).map_err(|e| broken(e.to_string())),
                 None => Ok(None),
             };
-            let encrypt_fields = files.get("encrypt_fields").and_then(Value::as_array).into_iter().flatten();
+            let paths = |list: Option<&Value>| -> Vec<Vec<String>> {
+                let paths = list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+                paths.map(|path| path.split('.').map(str::to_owned).collect()).collect()
+            };
+            let mut references = Vec::new();
+            for (kind, fields) in files.get("references").and_then(Value::as_object).into_iter().flatten() {
+                let kind = Kind::from_schema_name(kind).ok_or_else(|| broken(format!("no kind is called {kind}")))?;
+                references.extend(paths(Some(fields)).into_iter().map(|path| (kind, path)));
+            }
             sorted.push(Arc::new(Enabled {
                 description,
                 attr: attrs.get(name).cloned().unwrap_or(Value::Null),
                 schema: compile("schema")?.ok_or_else(|| broken("no schema".to_owned()))?,
                 consumer: compile("consumer_schema")?,
                 metadata: compile("metadata_schema")?,
-                encrypt_fields: encrypt_fields
-                    .filter_map(|path| Some(path.as_str()?.split('.').map(str::to_owned).collect()))
-                    .collect(),
+                encrypt_fields: paths(files.get("encrypt_fields")),
+                references,
                 compat,
             }));
         }
@@ -178,6 +187,19 @@ impl PluginSet {
     #[must_use]
     pub fn with_environment(self, variable: Variable) -> Self {
         Self { variable, ..self }
+    }
+
+    /// A text, or what it leads to when it is a reference.
+    ///
+    /// # Errors
+    /// It leads nowhere.
+    pub fn resolve(&self, text: &str) -> Result<String, Unresolved> {
+        reference::resolve_text(text, &*self.variable)
+    }
+
+    /// Whether a field that no schema knows is refused.
+    pub fn refuses_unknown_fields(&self) -> bool {
+        self.refuses_unknown_fields
     }
 
     /// Lets every plugin take its settings in. Gives a line for each setting without effect.
@@ -205,6 +227,13 @@ impl PluginSet {
     /// Paths of the secret fields below a plugin's configuration.
     pub fn encrypt_fields(&self, name: &str) -> &[Vec<String>] {
         self.get(name).map_or(&[], |plugin| &plugin.encrypt_fields)
+    }
+
+    /// Whether a plugin's configuration names a document of a kind, by the `references` of its `schema.json`.
+    pub fn refers(&self, name: &str, conf: &Value, kind: Kind, id: &str) -> bool {
+        let Some(plugin) = self.get(name) else { return false };
+        let mut paths = plugin.references.iter().filter(|(to, _)| *to == kind);
+        paths.any(|(_, path)| is_at(conf, path, id))
     }
 
     /// Checks a configuration that is to be stored and completes it.
@@ -337,6 +366,16 @@ impl Unknown {
     }
 }
 
+/// Whether an id is at a path; arrays on the way are traversed.
+fn is_at(value: &Value, path: &[String], id: &str) -> bool {
+    match (value, path.split_first()) {
+        (Value::Array(items), _) => items.iter().any(|item| is_at(item, path, id)),
+        (Value::Object(fields), Some((name, rest))) => fields.get(name).is_some_and(|field| is_at(field, rest, id)),
+        (value, None) => crate::check::id_text(value).as_deref() == Some(id),
+        _ => false,
+    }
+}
+
 /// What APISIX adds to the schema of every plugin.
 pub fn meta_schema() -> Value {
     json!({
@@ -351,7 +390,7 @@ pub fn meta_schema() -> Value {
     })
 }
 
-fn describe(UnknownField { path, name, suggestion }: &UnknownField) -> String {
+pub(crate) fn describe(UnknownField { path, name, suggestion }: &UnknownField) -> String {
     let place = if path.is_empty() { "the top" } else { path };
     let hint = suggestion.as_ref().map(|known| format!(", did you mean \"{known}\"?")).unwrap_or_default();
     format!("unknown field \"{name}\" at {place}{hint}")

@@ -102,7 +102,7 @@ differences! {
     }
     /// `unknown-plugin-field`
     UnknownPluginField = "unknown-plugin-field" {
-        apisix: "unknown fields of a plugin's configuration are ignored",
+        apisix: "unknown fields of a plugin's or secret manager's configuration are ignored",
         portcullis: "unknown fields are refused on write, with the field that was probably meant",
         why: "a misspelt field is a protection that is not there",
     }
@@ -147,6 +147,27 @@ differences! {
         apisix: "ttl on PUT, POST and PATCH gives the object a lease",
         portcullis: "a numeric ttl is refused with 400, because only etcd has leases",
         why: "an object that was to expire must not stay for ever",
+        is_switchable: false,
+    }
+    /// `certificate-keys`
+    CertificateKeys = "certificate-keys" {
+        apisix: "a certificate is stored with any private key, and handshakes fail where they do not belong together",
+        portcullis: "it is refused, as are keys that TLS is not offered with: RSA below 2048 bits, DSA, SM2",
+        why: "what protects nothing should be noticed when it is written",
+        is_switchable: false,
+    }
+    /// `private-keys-in-answers`
+    PrivateKeysInAnswers = "private-keys-in-answers" {
+        apisix: "answers to PUT, POST and PATCH of an ssl have its private keys, encrypted",
+        portcullis: "no answer has private keys of an ssl",
+        why: "answers end up in logs and histories",
+        is_switchable: false,
+    }
+    /// `unresolved-reference`
+    UnresolvedReference = "unresolved-reference" {
+        apisix: "a $env:// or $secret:// in a plugin that leads nowhere is used as it is written",
+        portcullis: "it is refused when it is written, and the routes of a stored one answer 503",
+        why: "everybody who can read the documentation would know the password",
         is_switchable: false,
     }
     /// `secret-sealing`

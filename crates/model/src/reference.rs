@@ -34,8 +34,7 @@ pub fn resolve(value: &mut Value, variable: &dyn Fn(&str) -> Option<String>) -> 
     let mut is_changed = false;
     match value {
         Value::String(text) if is_reference(text) => {
-            let found = find(text, variable);
-            *text = found.map_err(|reason| Unresolved { reference: text.clone(), reason })?;
+            *text = resolve_text(text, variable)?;
             is_changed = true;
         }
         Value::Array(items) => {
@@ -51,6 +50,17 @@ pub fn resolve(value: &mut Value, variable: &dyn Fn(&str) -> Option<String>) -> 
         _ => {}
     }
     Ok(is_changed)
+}
+
+/// A text, or what it leads to when it is a reference.
+///
+/// # Errors
+/// It leads nowhere.
+pub fn resolve_text(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, Unresolved> {
+    if !is_reference(text) {
+        return Ok(text.to_owned());
+    }
+    find(text, variable).map_err(|reason| Unresolved { reference: text.to_owned(), reason })
 }
 
 fn find(reference: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, &'static str> {

@@ -94,6 +94,8 @@ pub struct IndexKey(pub Vec<u8>);
 
 /// A plugin that finds the consumer by a credential.
 pub trait AuthPlugin: Plugin {
+    /// The attribute that [`IndexKey`] is made of: no two consumers may have the same.
+    const INDEX_ATTRIBUTE: &'static str;
     /// A consumer's or credential's configuration after checking and filling defaults.
     type Credential: DeserializeOwned;
     /// The credential as compiled.
@@ -162,6 +164,8 @@ pub struct Description {
     pub metadata: fn(&Value) -> Result<Arc<dyn Any + Send + Sync>, BuildError>,
     /// Compiles a complete credential; `None` for plugins that do not authenticate.
     pub credential: Option<CompileCredential>,
+    /// See [`AuthPlugin::INDEX_ATTRIBUTE`]; empty for plugins that do not authenticate.
+    pub index_attribute: &'static str,
     /// Handlers for public-api, from `plugin_attr.<name>`.
     pub public_apis: fn(&Value) -> Vec<PublicApi>,
     /// Writes metrics.
@@ -184,6 +188,7 @@ pub fn describe<P: Plugin>() -> Description {
         reword: P::reword,
         metadata: |value| Ok(Arc::new(read::<P::Metadata>(value)?)),
         credential: None,
+        index_attribute: "",
         public_apis: P::public_apis,
         export: P::EXPORT,
     }
@@ -196,6 +201,7 @@ pub fn describe_auth<P: AuthPlugin>() -> Description {
             let (key, compiled) = P::credential(read(value)?, compat)?;
             Ok((key, Arc::new(compiled)))
         }),
+        index_attribute: P::INDEX_ATTRIBUTE,
         ..describe::<P>()
     }
 }

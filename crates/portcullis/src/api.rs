@@ -3,24 +3,24 @@
 use bytes::Bytes;
 use engine::Service;
 use plugin::{Reply, ReplyBody};
-use std::{future::poll_fn, net::IpAddr, rc::Rc};
+use std::{future::poll_fn, rc::Rc};
 use wire::{
-    BodyError, BodyLength, ConnectionFacts, Downstream, Fields, Frame, Method, RequestHead, ResponseHead, Source, path,
-    status,
+    BodyError, BodyLength, ConnectionFacts, Downstream, Frame, Method, RequestHead, ResponseHead, Source, path, status,
 };
 
 /// A request to one of our own APIs.
-pub(crate) struct Call {
-    pub(crate) method: Method,
-    pub(crate) path: String,
-    pub(crate) query: Option<Vec<u8>>,
-    pub(crate) fields: Fields,
-    pub(crate) body: Bytes,
-    pub(crate) peer: IpAddr,
-}
+pub(crate) type Call = admin::AdminRequest;
 
 /// Something that answers calls.
 pub(crate) trait Api: 'static {
+    /// Whether a call is worth reading its body, which is not in it yet.
+    ///
+    /// # Errors
+    /// The answer to one that is not.
+    fn admit(&self, _call: &Call) -> Result<(), Reply> {
+        Ok(())
+    }
+
     /// Answers one call.
     fn answer(&self, call: Call) -> impl Future<Output = Reply>;
 
@@ -40,29 +40,29 @@ pub(crate) struct ApiService<A> {
 impl<A: Api> Service for ApiService<A> {
     async fn serve(&self, head: RequestHead, downstream: Rc<dyn Downstream>, connection: ConnectionFacts) {
         let is_head = head.method == Method::Head;
-        let reply = match read_body(&downstream, A::MAX_BODY).await {
-            Err(BodyError::Gone) => return downstream.abort(),
-            Err(error) => self.api.bad_body(&error),
-            Ok(body) => {
-                let (raw_path, query) = path::split_query(&head.target);
-                match path::MatchPath::normalise(raw_path) {
-                    Err(_) => {
-                        downstream.close_after();
-                        Reply::status(400)
-                    }
-                    Ok(normal) => {
-                        let call = Call {
-                            path: String::from_utf8_lossy(&normal.path).into_owned(),
-                            query: query.map(<[u8]>::to_vec),
-                            method: head.method,
-                            fields: head.fields,
-                            body,
-                            peer: connection.peer.0.ip(),
-                        };
-                        self.api.answer(call).await
-                    }
+        let (raw_path, query) = path::split_query(&head.target);
+        let Ok(normal) = path::MatchPath::normalise(raw_path) else {
+            downstream.close_after();
+            return self.send(Reply::status(400), &downstream, is_head).await;
+        };
+        let mut call = Call {
+            path: String::from_utf8_lossy(&normal.path).into_owned(),
+            query: query.map(<[u8]>::to_vec),
+            method: head.method,
+            fields: head.fields,
+            body: Bytes::new(),
+            peer: connection.peer.0.ip(),
+        };
+        let reply = match self.api.admit(&call) {
+            Err(reply) => reply,
+            Ok(()) => match read_body(&downstream, A::MAX_BODY).await {
+                Err(BodyError::Gone) => return downstream.abort(),
+                Err(error) => self.api.bad_body(&error),
+                Ok(body) => {
+                    call.body = body;
+                    self.api.answer(call).await
                 }
-            }
+            },
         };
         self.send(reply, &downstream, is_head).await;
     }

@@ -7,7 +7,7 @@ use crate::{
     logging::Sink,
     sealing,
 };
-use admin::{AdminApi, AdminRequest};
+use admin::AdminApi;
 use anyhow::{Context, bail};
 use control::ControlApi;
 use engine::{Census, Drain, Limits, Listener, Service};
@@ -367,9 +367,12 @@ struct AdminService(Arc<AdminApi<Live>>);
 impl Api for AdminService {
     const MAX_BODY: usize = admin::MAX_BODY;
 
+    fn admit(&self, call: &Call) -> Result<(), Reply> {
+        self.0.admit(call)
+    }
+
     async fn answer(&self, call: Call) -> Reply {
-        let Call { method, path, query, fields, body, peer } = call;
-        self.0.handle(AdminRequest { method, path, query, fields, body, peer }).await
+        self.0.handle(call).await
     }
 
     fn bad_body(&self, error: &BodyError) -> Reply {

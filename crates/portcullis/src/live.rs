@@ -33,12 +33,12 @@ impl Configuration for Live {
         self.one(key)
     }
 
-    fn documents(&self, kind: Kind, consumer: Option<&str>) -> Vec<Document> {
-        self.all(kind, consumer)
+    fn documents(&self, kind: Kind, parent: Option<&str>) -> Vec<Document> {
+        self.all(kind, parent)
     }
 
-    fn page(&self, kind: Kind, consumer: Option<&str>, range: Range<usize>) -> (Vec<Document>, usize) {
-        self.0.documents().page(kind, consumer, range)
+    fn page(&self, kind: Kind, parent: Option<&str>, range: Range<usize>) -> (Vec<Document>, usize) {
+        self.0.documents().page(kind, parent, range)
     }
 
     async fn next_id(&self) -> Result<String, WriteError> {
@@ -47,6 +47,10 @@ impl Configuration for Live {
 
     fn check(&self, key: &Key, value: &Value) -> Result<(), String> {
         check::check_alone(self.0.plugins(), self.0.shared(), key, value)
+    }
+
+    fn check_delete(&self, key: &Key) -> Result<(), String> {
+        check::check_delete(&self.0.documents(), self.0.plugins(), key)
     }
 
     async fn write(&self, changes: Vec<Change>) -> Result<(), WriteError> {

@@ -44,10 +44,16 @@ fn all_fields(plugins: Arc<PluginSet>) -> SealedFields {
     })
 }
 
+/// Private keys, and what opens a secret manager.
 fn private_keys(key: &DocKey) -> Vec<JsonPath> {
     match kind_of(key) {
         Some(Kind::Ssl) => vec![JsonPath::new(["key"]), JsonPath::new(["keys"])],
         Some(Kind::Upstream) => vec![JsonPath::new(["tls", "client_key"])],
+        Some(Kind::Secret) => [&["token"][..], &["access_key_id"], &["secret_access_key"], &["session_token"]]
+            .into_iter()
+            .chain([&["auth_config", "private_key"][..]])
+            .map(|path| JsonPath::new(path.iter().copied()))
+            .collect(),
         Some(Kind::Route | Kind::Service | Kind::StreamRoute) => vec![JsonPath::new(["upstream", "tls", "client_key"])],
         _ => Vec::new(),
     }

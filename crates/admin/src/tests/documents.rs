@@ -184,6 +184,16 @@ fn patches() {
             ("PATCH", "routes/1", r#"{"id":"2"}"#, 400, r#"{"error_msg":"wrong route id"}"#),
             ("PATCH", "routes/1/__proto__/x", "1", 400, r#"~additional properties forbidden, found __proto__"#),
             ("PATCH", "routes/1", r#"{"uri":{"a":1}}"#, 400, "~invalid configuration: property"),
+            ("PATCH", "routes/1/", r#"{"name":"x"}"#, 200, r#"~"name":"x""#),
+        ],
+    );
+    let limit = r#"{"error_msg":"invalid sub-path: nested deeper than 127 levels"}"#;
+    play(
+        &api,
+        &[
+            ("PATCH", &format!("routes/1{}", "/a".repeat(10_000)), "1", 400, limit),
+            ("PATCH", &format!("routes/1{}", "/a".repeat(127)), "1", 400, "~found a"),
+            ("PATCH", &format!("routes/1{}", "/a".repeat(127)), "{}", 400, limit),
         ],
     );
 }
@@ -205,6 +215,16 @@ fn deletes_check_references() {
             ),
             ("DELETE", "upstreams/u?force=1", "", 400, "~can not delete"),
             ("DELETE", "upstreams/u?force=true", "", 200, "~deleted"),
+            // What is gone is still in use, and says so first.
+            (
+                "DELETE",
+                "upstreams/u",
+                "",
+                400,
+                r#"{"error_msg":"can not delete this upstream, route [1] is still using it now"}"#,
+            ),
+            ("DELETE", "upstreams/u?force=true", "", 404, r#"{"message":"Key not found"}"#),
+            ("DELETE", "upstreams/v", "", 404, r#"{"message":"Key not found"}"#),
         ],
     );
 }
@@ -273,6 +293,8 @@ fn the_old_shape() {
             ),
             ("GET", "routes/1", "", 200, r#"~{"action":"get","node":{"key":"/apisix/routes/1","#),
             ("GET", "routes", "", 200, r#"~{"action":"get","node":{"key":"/apisix/routes","dir":true,"nodes":[{"#),
+            // Filters and pages came with v3.
+            ("GET", "routes?name=none&page=9&page_size=1", "", 200, r#"~"nodes":[{"#),
             ("PATCH", "routes/1", r#"{"name":"x"}"#, 200, r#"~{"action":"compareAndSwap","node":{"#),
             ("DELETE", "routes/1", "", 200, r#"{"action":"delete","deleted":"1","key":"/apisix/routes/1","node":{}}"#),
         ],

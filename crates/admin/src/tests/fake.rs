@@ -22,12 +22,12 @@ pub(super) struct State {
 }
 
 impl Fake {
-    fn check_delete(&self, key: &Key) -> Result<(), WriteError> {
+    fn user(&self, key: &Key) -> Result<(), String> {
         let routes = if key.kind() == Kind::Upstream { self.documents(Kind::Route, None) } else { Vec::new() };
         let user = routes.into_iter().find(|route| route.value["upstream_id"] == key.id());
         user.map_or(Ok(()), |route| {
             let id = route.key.id();
-            Err(WriteError::Refused(format!("can not delete this upstream, route [{id}] is still using it now")))
+            Err(format!("can not delete this upstream, route [{id}] is still using it now"))
         })
     }
 }
@@ -37,16 +37,16 @@ impl Configuration for Fake {
         self.state.lock().documents.get(&key.path()).cloned()
     }
 
-    fn page(&self, kind: Kind, consumer: Option<&str>, range: Range<usize>) -> (Vec<Document>, usize) {
-        let mut all = self.documents(kind, consumer);
+    fn page(&self, kind: Kind, parent: Option<&str>, range: Range<usize>) -> (Vec<Document>, usize) {
+        let mut all = self.documents(kind, parent);
         all.sort_by_key(|document| (document.created, document.modified));
         let total = all.len();
         (all.into_iter().skip(range.start).take(range.len()).collect(), total)
     }
 
-    fn documents(&self, kind: Kind, consumer: Option<&str>) -> Vec<Document> {
+    fn documents(&self, kind: Kind, parent: Option<&str>) -> Vec<Document> {
         let state = self.state.lock();
-        let is_of = |key: &Key| key.kind() == kind && key.parent() == consumer;
+        let is_of = |key: &Key| key.kind() == kind && (parent.is_none() || key.parent() == parent);
         state.documents.values().filter(|stored| is_of(&stored.key)).cloned().collect()
     }
 
@@ -59,13 +59,17 @@ impl Configuration for Fake {
         checked.map_err(|violation| format!("invalid configuration: {violation}"))
     }
 
+    fn check_delete(&self, key: &Key) -> Result<(), String> {
+        self.user(key)
+    }
+
     #[allow(clippy::manual_async_fn)]
     fn write(&self, changes: Vec<Change>) -> impl Future<Output = Result<(), WriteError>> + Send {
         async move {
             for change in &changes {
                 match change {
                     Change::Put(key, value, _) => self.check(key, value).map_err(WriteError::Refused)?,
-                    Change::Delete { key, is_forced: false, .. } => self.check_delete(key)?,
+                    Change::Delete { key, is_forced: false, .. } => self.user(key).map_err(WriteError::Refused)?,
                     Change::Delete { .. } => {}
                 }
             }
@@ -121,6 +125,7 @@ impl Configuration for Fake {
             reword: |_, _| None,
             metadata: |_| Err(plugin::BuildError("not built here".to_owned())),
             credential: None,
+            index_attribute: "",
             prepare: |_, _| Ok(Vec::new()),
             public_apis: |_| Vec::new(),
             export: None,

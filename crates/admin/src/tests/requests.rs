@@ -16,13 +16,11 @@ fn routing_and_methods() {
             ("GET", "nothing", "", 404, r#"{"error_msg":"Unsupported resource type: nothing"}"#),
             ("GET", "", "", 404, r#"{"error_msg":"Unsupported resource type: "}"#),
             ("GET", "credentials", "", 404, r#"{"error_msg":"Unsupported resource type: credentials"}"#),
-            (
-                "DELETE",
-                "services/1/graphql_cost_decorations/2",
-                "",
-                404,
-                r#"{"error_msg":"Unsupported resource type: graphql_cost_decorations"}"#,
-            ),
+            ("DELETE", "services/1/graphql_cost_decorations/2", "", 404, r#"{"message":"Key not found"}"#),
+            ("GET", "graphql_cost_decorations", "", 400, r#"{"error_msg":"missing service id"}"#),
+            ("GET", "stream_routes", "", 400, r#"{"error_msg":"stream mode is disabled, can not add stream routes"}"#),
+            ("PATCH", "protos/1", "{}", 405, r#"{"error_msg":"not supported `PATCH` method for proto"}"#),
+            ("POST", "secrets/vault", "{}", 405, r#"{"error_msg":"not supported `POST` method for secret"}"#),
             ("PUT", "schema/route", "", 404, r#"{"error_msg":"not found"}"#),
             ("DELETE", "plugins/key-auth", "", 404, r#"{"error_msg":"not found"}"#),
             ("POST", "consumers", "{}", 405, r#"{"error_msg":"not supported `POST` method for consumer"}"#),
@@ -106,6 +104,30 @@ fn keys_and_addresses() {
 }
 
 #[test]
+fn without_a_key_no_body_is_worth_reading() {
+    let (api, _) = api();
+    for (method, target, key, status) in [
+        ("PUT", "routes/1", None, 401),
+        ("PUT", "routes/1", Some("x"), 401),
+        ("PUT", "routes/1", Some("viewer-key"), 401),
+        ("POST", "configs/validate", None, 401),
+        ("PUT", "plugins/reload", None, 401),
+        ("OPTIONS", "routes", None, 200),
+        ("HEAD", "/apisix/admin", None, 200),
+        ("PUT", "/other", Some(ADMIN), 404),
+        ("PURGE", "routes/1", Some(ADMIN), 404),
+    ] {
+        let mut request = request(method, target, b"");
+        request.fields = key.map(|key| ("X-API-KEY", key)).into_iter().collect();
+        let reply = api.admit(&request).expect_err(target);
+        assert_eq!(reply.status, status, "{method} {target} {key:?}");
+        // Whoever asks without asking first is told the same.
+        assert_eq!(wait(api.handle(request)).status, status);
+    }
+    assert!(api.admit(&request("PUT", "routes/1", b"")).is_ok());
+}
+
+#[test]
 fn hostile_bodies() {
     let (api, _) = api();
     play(
@@ -175,6 +197,11 @@ fn any_request_is_answered() {
         "limit-count",
         "upstreams",
         "services",
+        "secrets",
+        "vault",
+        "graphql_cost_decorations",
+        "ssls",
+        "protos",
         "labels",
         "",
     ];

@@ -12,7 +12,7 @@ use std::{
 pub struct DocumentsView {
     collections: Shards<Collection>,
     /// Owners of credentials, by plugin and index key.
-    credentials: Shards<Arc<str>>,
+    credentials: Shards<Arc<[Key]>>,
 }
 
 /// The documents of a kind.
@@ -79,12 +79,12 @@ impl DocumentsView {
         (cut(&all), all.len())
     }
 
-    /// The first document of a kind that names `id` in a field.
-    pub(crate) fn first_that_refers(&self, kind: Kind, field: &str, id: &str) -> Option<Key> {
+    /// The first document of a kind that names an id, and does so in the way asked for.
+    pub(crate) fn first_with(&self, kind: Kind, id: &str, refers: impl Fn(&Value) -> bool) -> Option<Key> {
         let refers = |kept: &Kept| {
             // Ids are written without escapes, so a document that does not hold the text does not hold the id.
             let is_candidate = memchr::memmem::find(kept.text.as_bytes(), id.as_bytes()).is_some();
-            is_candidate && kept.document().value.get(field).and_then(check::id_text).as_deref() == Some(id)
+            is_candidate && refers(&kept.document().value)
         };
         self.all(kind)
             .filter(|kept| refers(kept))
@@ -113,9 +113,10 @@ impl DocumentsView {
             self.forget_credentials(plugins, old);
         }
         if matches!(key.kind(), Kind::Consumer | Kind::Credential) {
-            let owner: Arc<str> = path.as_str().into();
             for (name, index) in check::credential_keys(plugins, written.value) {
-                self.credentials.insert(&credential_place(&name, &index), owner.clone());
+                if let Some(owners) = self.credentials.entry(&credential_place(&name, &index), || Arc::from([])) {
+                    *owners = owners.iter().cloned().chain([key.clone()]).collect();
+                }
             }
         }
         let created = created.or_else(|| Some(old.as_ref()?.created)).unwrap_or(revision);
@@ -159,13 +160,20 @@ impl DocumentsView {
         if matches!(old.key.kind(), Kind::Consumer | Kind::Credential) {
             let value: Value = old.document().value;
             for (name, key) in check::credential_keys(plugins, &value) {
-                self.credentials.remove(&credential_place(&name, &key));
+                let place = credential_place(&name, &key);
+                let owners = self.credentials.get(&place).into_iter().flat_map(|owners| owners.iter());
+                let left: Arc<[Key]> = owners.filter(|owner| **owner != old.key).cloned().collect();
+                if left.is_empty() {
+                    self.credentials.remove(&place);
+                } else {
+                    self.credentials.insert(&place, left);
+                }
             }
         }
     }
 
-    pub(crate) fn credential_owner(&self, plugin: &str, key: &[u8]) -> Option<Arc<str>> {
-        self.credentials.get(&credential_place(plugin, key)).cloned()
+    pub(crate) fn credential_owners(&self, plugin: &str, key: &[u8]) -> &[Key] {
+        self.credentials.get(&credential_place(plugin, key)).map_or(&[], |owners| owners)
     }
 }
 

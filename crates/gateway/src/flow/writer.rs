@@ -181,7 +181,8 @@ impl Writer {
                 }
                 Write::Delete { key, expect, is_forced } => {
                     if !is_forced {
-                        check::check_delete(after.as_ref().unwrap_or(before), key).map_err(FlowError::Refused)?;
+                        check::check_delete(after.as_ref().unwrap_or(before), &self.plugins, key)
+                            .map_err(FlowError::Refused)?;
                     }
                     Op::Delete { key: place(key)?, expect: *expect }
                 }

@@ -145,7 +145,7 @@ impl Compiler {
             Kind::GlobalRule => self.global_rule(key.id(), new),
             Kind::PluginMetadata => self.plugin_metadata(key.id(), new),
             // Served by later parts of the gateway; kept as they are.
-            Kind::Ssl | Kind::StreamRoute | Kind::Proto | Kind::Secret => Ok(()),
+            Kind::Ssl | Kind::StreamRoute | Kind::Proto | Kind::Secret | Kind::CostDecoration => Ok(()),
         }
     }
 
@@ -251,7 +251,7 @@ impl Compiler {
                 self.global_rules.remove(id);
                 Ok(())
             }
-            Some(value) => documents::GlobalRule::parse(value)
+            Some(value) => documents::PluginHolder::parse(Kind::GlobalRule, value)
                 .map_err(Wrong::from)
                 .and_then(|written| self.chain(&owner, &written.plugins, false))
                 .map(|chain| {

@@ -3,7 +3,7 @@
 mod compiler;
 mod digest;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use compiler::Compiler;
 pub use digest::Digest;

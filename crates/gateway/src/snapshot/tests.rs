@@ -16,10 +16,10 @@ use std::collections::BTreeMap;
 const POSTURE: Posture = Posture { reads_untrusted: false, reads_bodies: false, calls_out: false };
 
 /// A plugin that does nothing; it refuses to be built with `fails`, which no schema could say.
-struct Mark;
+pub(crate) struct Mark;
 
 #[derive(Deserialize)]
-struct MarkConfig {
+pub(crate) struct MarkConfig {
     fails: bool,
 }
 
@@ -28,7 +28,9 @@ impl Plugin for Mark {
     const PRIORITY: i32 = 10;
     const SPEC: Spec = Spec {
         schema: r#"{"schema": {"type": "object", "properties": {
-            "tag": {"type": "string"}, "fails": {"type": "boolean", "default": false}}}}"#,
+            "tag": {"type": "string"}, "fails": {"type": "boolean", "default": false},
+            "uses": {"type": "array"}}},
+            "references": {"upstream": ["uses.upstream_id"], "proto": ["uses.proto_id"]}}"#,
         version: 0.1,
         class: PluginClass::Other,
         run_policy: RunPolicy::Always,
@@ -52,10 +54,11 @@ impl Rewrite for Mark {
     }
 }
 
-struct Door;
+/// A plugin that authenticates.
+pub(crate) struct Door;
 
 #[derive(Deserialize)]
-struct DoorKey {
+pub(crate) struct DoorKey {
     key: String,
 }
 
@@ -79,6 +82,7 @@ impl Plugin for Door {
 }
 
 impl AuthPlugin for Door {
+    const INDEX_ATTRIBUTE: &'static str = "key";
     type Credential = DoorKey;
     type Compiled = ();
 

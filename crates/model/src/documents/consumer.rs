@@ -11,9 +11,6 @@ use super::{DocumentError, Kind, read};
 pub struct Consumer {
     /// Its name, which is also its id.
     pub username: String,
-    /// Description.
-    #[serde(default)]
-    pub desc: Option<String>,
     /// Labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -23,12 +20,6 @@ pub struct Consumer {
     /// Plugins by name.
     #[serde(default)]
     pub plugins: Map<String, Value>,
-    /// Unix time of creation.
-    #[serde(default, deserialize_with = "fields::optional_integer")]
-    pub create_time: Option<i64>,
-    /// Unix time of the last write.
-    #[serde(default, deserialize_with = "fields::optional_integer")]
-    pub update_time: Option<i64>,
 }
 
 debug_by_id!(Consumer, username);

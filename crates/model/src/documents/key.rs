@@ -21,7 +21,7 @@ pub enum KeyError {
         /// The id.
         id: String,
     },
-    /// Credentials belong to a consumer and secrets to a manager; nothing else has a parent.
+    /// Credentials belong to a consumer, secrets to a manager, cost decorations to a service; nothing else has a parent.
     #[error("{kind} does not fit below {parent:?}")]
     Parent {
         /// The kind.
@@ -38,26 +38,33 @@ pub enum KeyError {
 }
 
 impl Key {
-    /// The key of a document that stands alone: of any kind but credentials and secrets.
+    /// The key of a document that stands alone: of any kind but those of [`Key::below`].
     pub fn new(kind: Kind, id: impl Into<String>) -> Result<Key, KeyError> {
         Key::build(kind, None, id.into())
     }
 
-    /// The key of a credential of `consumer`.
-    pub fn credential(consumer: impl Into<String>, id: impl Into<String>) -> Result<Key, KeyError> {
-        Key::build(Kind::Credential, Some(consumer.into()), id.into())
+    /// The key of a credential of a consumer, of the access to a secret manager (`vault`, `aws` or `gcp`), or of a cost
+    /// decoration of a service.
+    pub fn below(kind: Kind, parent: impl Into<String>, id: impl Into<String>) -> Result<Key, KeyError> {
+        Key::build(kind, Some(parent.into()), id.into())
     }
 
-    /// The key of the access to a secret manager: `vault`, `aws` or `gcp`.
+    /// The key of a credential of `consumer`.
+    pub fn credential(consumer: impl Into<String>, id: impl Into<String>) -> Result<Key, KeyError> {
+        Key::below(Kind::Credential, consumer, id)
+    }
+
+    /// The key of the access to a secret manager.
     pub fn secret(manager: impl Into<String>, id: impl Into<String>) -> Result<Key, KeyError> {
-        Key::build(Kind::Secret, Some(manager.into()), id.into())
+        Key::below(Kind::Secret, manager, id)
     }
 
     fn build(kind: Kind, parent: Option<String>, id: String) -> Result<Key, KeyError> {
         let parent_fits = match (kind, &parent) {
             (Kind::Credential, Some(consumer)) => fits(Kind::Consumer, consumer),
             (Kind::Secret, Some(manager)) => super::secret_schema(manager).is_some(),
-            (Kind::Credential | Kind::Secret, None) => false,
+            (Kind::CostDecoration, Some(service)) => fits(Kind::Service, service),
+            (Kind::Credential | Kind::Secret | Kind::CostDecoration, None) => false,
             (_, parent) => parent.is_none(),
         };
         if !parent_fits {
@@ -75,6 +82,7 @@ impl Key {
         let segments: Vec<&str> = path.strip_prefix('/').ok_or_else(unknown)?.split('/').collect();
         match segments.as_slice() {
             ["consumers", consumer, "credentials", id] => Key::credential(*consumer, *id),
+            ["services", service, "graphql_cost_decorations", id] => Key::below(Kind::CostDecoration, *service, *id),
             ["secrets", manager, id] => Key::secret(*manager, *id),
             [collection, id] => Key::new(Kind::from_collection(collection).ok_or_else(unknown)?, *id),
             _ => Err(unknown()),
@@ -91,7 +99,7 @@ impl Key {
         &self.id
     }
 
-    /// The consumer of a credential, the manager of a secret.
+    /// The consumer of a credential, the manager of a secret, the service of a cost decoration.
     pub fn parent(&self) -> Option<&str> {
         self.parent.as_deref()
     }
@@ -109,6 +117,7 @@ impl fmt::Display for Key {
             (Kind::Credential, Some(consumer)) => {
                 write!(f, "/consumers/{consumer}/{collection}/{}", self.id)
             }
+            (Kind::CostDecoration, Some(service)) => write!(f, "/services/{service}/{collection}/{}", self.id),
             (_, Some(parent)) => write!(f, "/{collection}/{parent}/{}", self.id),
             (_, None) => write!(f, "/{collection}/{}", self.id),
         }

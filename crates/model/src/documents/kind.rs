@@ -33,11 +33,13 @@ pub enum Kind {
     Proto,
     /// Access to a secret manager.
     Secret,
+    /// What a field of a service's GraphQL schema costs.
+    CostDecoration,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 14] = [
         Kind::Route,
         Kind::Service,
         Kind::Upstream,
@@ -51,6 +53,7 @@ impl Kind {
         Kind::StreamRoute,
         Kind::Proto,
         Kind::Secret,
+        Kind::CostDecoration,
     ];
 
     /// The singular name in error messages, such as `missing plugin config id`.
@@ -69,6 +72,7 @@ impl Kind {
             Kind::StreamRoute => "stream route",
             Kind::Proto => "proto",
             Kind::Secret => "secret",
+            Kind::CostDecoration => "graphql cost decoration",
         }
     }
 
@@ -79,11 +83,13 @@ impl Kind {
             Kind::GlobalRule => "global_rule",
             Kind::PluginConfig => "plugin_config",
             Kind::StreamRoute => "stream_route",
+            Kind::CostDecoration => "graphql_cost_decoration",
             kind => kind.as_str(),
         }
     }
 
-    /// The plural name in paths and files. Credentials live below their consumer.
+    /// The plural name in paths and files. Credentials live below their consumer, cost decorations below their
+    /// service, secrets below their manager.
     pub fn collection(self) -> &'static str {
         match self {
             Kind::Route => "routes",
@@ -99,6 +105,7 @@ impl Kind {
             Kind::StreamRoute => "stream_routes",
             Kind::Proto => "protos",
             Kind::Secret => "secrets",
+            Kind::CostDecoration => "graphql_cost_decorations",
         }
     }
 
@@ -155,6 +162,7 @@ pub fn schema(kind: Kind) -> &'static Schema {
     static STREAM_ROUTE: Embedded = Embedded::new(include_str!("stream_route.schema.json"));
     static PROTO: Embedded = Embedded::new(include_str!("proto.schema.json"));
     static SECRET: Embedded = Embedded::new(include_str!("secret.schema.json"));
+    static COST_DECORATION: Embedded = Embedded::new(include_str!("cost_decoration.schema.json"));
     match kind {
         Kind::Route => ROUTE.get(),
         Kind::Service => SERVICE.get(),
@@ -169,6 +177,7 @@ pub fn schema(kind: Kind) -> &'static Schema {
         Kind::StreamRoute => STREAM_ROUTE.get(),
         Kind::Proto => PROTO.get(),
         Kind::Secret => SECRET.get(),
+        Kind::CostDecoration => COST_DECORATION.get(),
     }
 }
 

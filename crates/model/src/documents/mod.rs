@@ -1,18 +1,18 @@
-//! Documents: what the Admin API stores and files declare, one file per kind, as written after defaults.
+//! Documents: what the Admin API stores and files declare, one file per kind, as written after defaults. A field that the
+//! gateway does nothing with (description, timestamps) is in the schema only.
 //!
 //! `parse` of each kind runs APISIX's checks in APISIX's order and wording: those that need nothing but the document.
 //! References to other documents, plugin schemas, expressions, scripts and certificates are checked where they are known.
 
 mod consumer;
-mod consumer_group;
-mod credential;
 mod fields;
-mod global_rule;
 mod key;
 mod kind;
-mod plugin_config;
+mod plugin_holder;
 mod route;
 mod service;
+mod ssl;
+mod stream_route;
 mod upstream;
 
 use std::fmt;
@@ -21,15 +21,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use self::consumer::Consumer;
-pub use self::consumer_group::ConsumerGroup;
-pub use self::credential::Credential;
 pub use self::fields::Timeout;
-pub use self::global_rule::GlobalRule;
 pub use self::key::{Key, KeyError};
 pub use self::kind::{Kind, schema, secret_schema};
-pub use self::plugin_config::PluginConfig;
+pub use self::plugin_holder::PluginHolder;
 pub use self::route::Route;
 pub use self::service::Service;
+pub use self::ssl::{ClientVerification, Ssl, SslType};
+pub use self::stream_route::{StreamProtocol, StreamRoute};
 pub use self::upstream::{HashOn, KeepalivePool, Node, PassHost, Scheme, Upstream};
 use crate::schema::Violation;
 

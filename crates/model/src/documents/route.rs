@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -16,12 +14,6 @@ pub struct Route {
     /// Human name.
     #[serde(default)]
     pub name: Option<String>,
-    /// Description.
-    #[serde(default)]
-    pub desc: Option<String>,
-    /// Labels.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
     #[serde(default)]
     uri: Option<String>,
     #[serde(default)]
@@ -75,12 +67,6 @@ pub struct Route {
     pub enable_websocket: Option<bool>,
     #[serde(deserialize_with = "fields::integer")]
     status: u8,
-    /// Unix time of creation.
-    #[serde(default, deserialize_with = "fields::optional_integer")]
-    pub create_time: Option<i64>,
-    /// Unix time of the last write.
-    #[serde(default, deserialize_with = "fields::optional_integer")]
-    pub update_time: Option<i64>,
 }
 
 debug_by_id!(Route, id);

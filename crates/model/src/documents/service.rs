@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -16,12 +14,6 @@ pub struct Service {
     /// Human name.
     #[serde(default)]
     pub name: Option<String>,
-    /// Description.
-    #[serde(default)]
-    pub desc: Option<String>,
-    /// Labels.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
     /// Hosts of routes that name none.
     #[serde(default)]
     pub hosts: Vec<String>,
@@ -40,12 +32,6 @@ pub struct Service {
     /// Lua script of a plugin orchestration.
     #[serde(default)]
     pub script: Option<String>,
-    /// Unix time of creation.
-    #[serde(default, deserialize_with = "fields::optional_integer")]
-    pub create_time: Option<i64>,
-    /// Unix time of the last write.
-    #[serde(default, deserialize_with = "fields::optional_integer")]
-    pub update_time: Option<i64>,
 }
 
 debug_by_id!(Service, id);

@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Consumer, ConsumerGroup, Credential, Document, DocumentError, GlobalRule, HashOn, Key, Kind, Node, PassHost,
-    PluginConfig, Route, Scheme, Service, Upstream, schema, secret_schema,
+    Consumer, Document, DocumentError, HashOn, Key, Kind, Node, PassHost, PluginHolder, Route, Scheme, Service, Ssl,
+    Upstream, schema, secret_schema,
 };
 
 fn with(mut base: Value, extra: Value) -> Value {
@@ -145,19 +145,19 @@ fn other_kinds_are_refused_in_the_words_of_apisix() {
             "invalid configuration: property \"username\" validation failed: failed to match pattern \"^[a-zA-Z0-9_\\\\-]+$\" with \"a.b\"",
         ),
         (
-            refusal(Credential::parse(&json!({"plugins": {"a": {}, "b": {}}})).map(|_| ())),
+            refusal(PluginHolder::parse(Kind::Credential, &json!({"plugins": {"a": {}, "b": {}}})).map(|_| ())),
             "invalid configuration: property \"plugins\" validation failed: expect object to have at most 1 properties",
         ),
         (
-            refusal(ConsumerGroup::parse(&json!({"id": 1})).map(|_| ())),
+            refusal(PluginHolder::parse(Kind::ConsumerGroup, &json!({"id": 1})).map(|_| ())),
             "invalid configuration: property \"plugins\" is required",
         ),
         (
-            refusal(GlobalRule::parse(&json!({"plugins": {}})).map(|_| ())),
+            refusal(PluginHolder::parse(Kind::GlobalRule, &json!({"plugins": {}})).map(|_| ())),
             "invalid configuration: property \"id\" is required",
         ),
         (
-            refusal(PluginConfig::parse(&json!({"id": "1", "plugins": 1})).map(|_| ())),
+            refusal(PluginHolder::parse(Kind::PluginConfig, &json!({"id": "1", "plugins": 1})).map(|_| ())),
             "invalid configuration: property \"plugins\" validation failed: wrong type: expected object, got number",
         ),
     ];
@@ -169,16 +169,15 @@ fn other_kinds_are_refused_in_the_words_of_apisix() {
 #[test]
 fn documents_are_read_with_their_defaults() {
     let route = Route::parse(&json!({
-        "id": 7.0, "uris": ["/a", "/b"], "host": "h", "plugins": [], "service_id": 12, "labels": {"a": "b"},
+        "id": 7.0, "uris": ["/a", "/b"], "host": "h", "plugins": [], "service_id": 12,
         "upstream": {"nodes": [], "keepalive_pool": {"size": 8.0}, "retries": 2.0},
-        "timeout": {"connect": 1, "send": 2.5, "read": 3}, "create_time": 1_700_000_000,
+        "timeout": {"connect": 1, "send": 2.5, "read": 3},
     }))
     .expect("valid");
     assert_eq!((route.id.as_str(), route.service_id.as_deref(), route.priority), ("7", Some("12"), 0));
     assert_eq!(route.uris().chain(route.hosts()).collect::<Vec<_>>(), ["/a", "/b", "h"]);
     assert!(route.is_enabled() && route.plugins.is_empty() && route.remote_addrs().next().is_none());
     assert_eq!(route.timeout.map(|timeout| timeout.send), Some(2.5));
-    assert_eq!((route.create_time, route.labels["a"].as_str()), (Some(1_700_000_000), "b"));
     let upstream = route.upstream.expect("an upstream");
     assert_eq!((upstream.algorithm.as_str(), upstream.hash_on), ("roundrobin", HashOn::Vars));
     assert_eq!((upstream.pass_host, upstream.scheme), (PassHost::Pass, Scheme::Http));
@@ -217,6 +216,7 @@ fn keys_are_paths_and_paths_are_keys() {
         (Key::credential("jack", "c.1"), "/consumers/jack/credentials/c.1"),
         (Key::secret("vault", "1"), "/secrets/vault/1"),
         (Key::new(Kind::PluginMetadata, "http-logger"), "/plugin_metadata/http-logger"),
+        (Key::below(Kind::CostDecoration, "s.1", "1"), "/services/s.1/graphql_cost_decorations/1"),
     ];
     for (key, path) in keys {
         let key = key.expect(path);
@@ -238,6 +238,10 @@ fn keys_are_paths_and_paths_are_keys() {
         "/consumers/a/credentials/",
         "/secrets/1",
         "/secrets/x/1",
+        "/graphql_cost_decorations/1",
+        "/services/1/graphql_cost_decorations/",
+        "/services/a b/graphql_cost_decorations/1",
+        "/services/1/credentials/1",
         &long,
     ] {
         assert!(Key::parse(path).is_err(), "{path}");
@@ -251,4 +255,18 @@ fn debug_shows_no_content() {
     let document = Document { key, value: value.clone(), created: 1, modified: 2 };
     let shown = format!("{document:?} {:?}", Consumer::parse(&value));
     assert_eq!(shown, "Document(/consumers/jack, created 1, modified 2) Ok(Consumer(jack))");
+}
+
+#[test]
+fn a_server_has_as_many_keys_as_certificates() {
+    let ssl = |usage: &str, keys: usize| {
+        let written = json!({"type": usage, "sni": "a", "cert": "c".repeat(128), "key": "k".repeat(64),
+            "certs": ["d".repeat(128)], "keys": vec!["l".repeat(64); keys]});
+        Ssl::parse(&written).expect("fits the schema")
+    };
+    let count = |ssl: &Ssl| ssl.others().map(Iterator::count).map_err(|error| text(&error));
+    let mismatched = Err("mismatched number of certs and keys".to_owned());
+    assert_eq!((count(&ssl("server", 1)), count(&ssl("server", 0))), (Ok(1), mismatched));
+    assert_eq!(count(&ssl("client", 0)), Ok(0));
+    assert_eq!(format!("{:?}", ssl("client", 0)), "Ssl()");
 }

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Deserializer};
@@ -15,15 +14,6 @@ pub struct Upstream {
     /// Its id; empty when only the key carries it.
     #[serde(default, deserialize_with = "fields::id")]
     pub id: String,
-    /// Human name.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// Description.
-    #[serde(default)]
-    pub desc: Option<String>,
-    /// Labels.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
     /// The servers; `None` when they are discovered.
     #[serde(default, deserialize_with = "nodes")]
     pub nodes: Option<Vec<Node>>,
@@ -69,12 +59,6 @@ pub struct Upstream {
     /// Client certificate and verification.
     #[serde(default)]
     pub tls: Option<Value>,
-    /// Unix time of creation.
-    #[serde(default, deserialize_with = "fields::optional_integer")]
-    pub create_time: Option<i64>,
-    /// Unix time of the last write.
-    #[serde(default, deserialize_with = "fields::optional_integer")]
-    pub update_time: Option<i64>,
 }
 
 debug_by_id!(Upstream, id);

@@ -26,6 +26,10 @@ pub struct Admin {
     pub allow: Vec<IpNet>,
     /// Whether CORS headers are sent.
     pub cors: bool,
+    /// Whether answers have the shape of `v3`, and not that of older versions.
+    pub is_v3: bool,
+    /// Whether `apisix.proxy_mode` has streams: where it has none, no stream route is taken.
+    pub has_streams: bool,
 }
 
 /// A key of the Admin API.
@@ -53,7 +57,6 @@ const EXAMPLE_KEYS: [&[u8]; 2] = [b"edd1c9f034335f136f87ad84b625c8f1", b"4054f7c
 
 impl Admin {
     pub(super) fn read(reader: &Reader<'_>, compat: Compat) -> Result<Self, SettingsError> {
-        read_version(reader)?;
         let default_ip =
             if compat.is_safe(DifferenceId::AdminListen) { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
         let ip = reader.take("deployment.admin.admin_listen.ip")?;
@@ -68,16 +71,22 @@ impl Admin {
             cors: reader
                 .take("deployment.admin.enable_admin_cors")?
                 .unwrap_or(!compat.is_safe(DifferenceId::AdminCors)),
+            is_v3: read_version(reader)?,
+            has_streams: reader
+                .peek("apisix.proxy_mode")?
+                .is_some_and(|mode| mode == "stream" || mode == "http&stream"),
         })
     }
 }
 
-fn read_version(reader: &Reader<'_>) -> Result<(), SettingsError> {
+/// Whether it is `v3`.
+fn read_version(reader: &Reader<'_>) -> Result<bool, SettingsError> {
     const PATH: &str = "deployment.admin.admin_api_version";
     match reader.raw(PATH)? {
-        None => Ok(()),
-        Some(version) if version == "v3" => Ok(()),
-        Some(version) => Err(SettingsError::wrong(PATH, "\"v3\"", version)),
+        None => Ok(true),
+        Some(version) if version == "v3" => Ok(true),
+        Some(version) if version == "v2" => Ok(false),
+        Some(version) => Err(SettingsError::wrong(PATH, "\"v3\" or \"v2\"", version)),
     }
 }
 

@@ -176,8 +176,8 @@ fn wrong_values_are_refused() {
         ("[1]", "config.yaml: expected a mapping, got a list"),
         ("a: 1\na: 2", "config.yaml: line 2, column 1: duplicate key \"a\""),
         (
-            "deployment: {admin: {admin_api_version: v2}}",
-            "deployment.admin.admin_api_version: expected \"v3\", got another text",
+            "deployment: {admin: {admin_api_version: v1}}",
+            "deployment.admin.admin_api_version: expected \"v3\" or \"v2\", got another text",
         ),
     ] {
         let error = Settings::parse(Some(text), &no_env).expect_err("refused");

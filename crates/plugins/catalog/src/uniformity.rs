@@ -1,7 +1,7 @@
 //! What keeps a hundred plugins alike, checked by a machine (see CONTRIBUTING.md).
 
 use crate::all;
-use model::schema::Schema;
+use model::{documents::Kind, schema::Schema};
 use plugin::{BuildEnv, BuildError, Built, Description, PluginClass, Shared};
 use serde_json::{Map, Value, json};
 use std::{
@@ -98,6 +98,13 @@ fn every_schema_compiles() {
             match key.as_str() {
                 "schema" | "consumer_schema" | "metadata_schema" => drop(Schema::compile(value).unwrap()),
                 "encrypt_fields" => assert!(value.as_array().unwrap().iter().all(Value::is_string)),
+                // Paths of what names other documents, by the kind of these.
+                "references" => {
+                    for (kind, paths) in value.as_object().unwrap() {
+                        assert!(Kind::from_schema_name(kind).is_some(), "{}: {kind}", plugin.name);
+                        assert!(paths.as_array().unwrap().iter().all(Value::is_string), "{}: {paths}", plugin.name);
+                    }
+                }
                 other => panic!("{}: {other}", plugin.name),
             }
         }

@@ -8,7 +8,7 @@ use crate::{
     snapshot::{CompiledConsumer, Credential},
 };
 use model::{
-    documents::{self, Key},
+    documents::{self, Key, Kind},
     vars::BodyNeed,
 };
 use plugin::{Consumer, PluginClass};
@@ -60,7 +60,7 @@ impl Compiler {
         let slot = self.slots.entry(credentials_key(&consumer)).or_default();
         slot.retain(|(id, ..)| id != key.id());
         let Some(value) = new else { return Ok(()) };
-        let written = documents::Credential::parse(value)?;
+        let written = documents::PluginHolder::parse(Kind::Credential, value)?;
         let inert = Arc::new(Slot {
             id: Slot::next_id(),
             name: "",
@@ -155,7 +155,7 @@ impl Compiler {
             self.snapshot.groups.remove(id.as_bytes());
             return Ok(());
         };
-        let written = documents::ConsumerGroup::parse(value)?;
+        let written = documents::PluginHolder::parse(Kind::ConsumerGroup, value)?;
         let chain = self.chain(&owner, &written.plugins, false)?;
         self.snapshot.groups.insert(id.as_bytes(), Arc::new(chain));
         Ok(())

@@ -81,7 +81,7 @@ impl Compiler {
                 self.plugin_configs.remove(id);
                 Ok(())
             }
-            Some(value) => documents::PluginConfig::parse(value)
+            Some(value) => documents::PluginHolder::parse(documents::Kind::PluginConfig, value)
                 .map_err(Wrong::from)
                 .and_then(|written| self.chain(&owner, &written.plugins, false))
                 .map(|chain| {

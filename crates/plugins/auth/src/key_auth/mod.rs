@@ -74,6 +74,7 @@ impl Plugin for KeyAuth {
 }
 
 impl AuthPlugin for KeyAuth {
+    const INDEX_ATTRIBUTE: &'static str = "key";
     type Credential = Credential;
     type Compiled = ();
 
