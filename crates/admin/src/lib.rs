@@ -264,12 +264,12 @@ impl Call<'_> {
         if self.body.is_empty() {
             return Ok(None);
         }
-        json::parse(&self.body, json::Limits { bytes: MAX_BODY, ..json::Limits::default() }).map(Some).map_err(
-            |error| {
-                let raw = String::from_utf8_lossy(&self.body).into_owned();
-                Refusal::BodyNotJson { error: error.to_string(), raw }
-            },
-        )
+        let text = json::escape_controls(&self.body);
+        let limits = json::Limits { bytes: text.len(), ..json::Limits::default() };
+        json::parse(&text, limits).map(Some).map_err(|error| {
+            let raw = String::from_utf8_lossy(&self.body).into_owned();
+            Refusal::BodyNotJson { error: error.to_string(), raw }
+        })
     }
 
     /// The body in the format that `Content-Type` names, for `configs/validate`.

@@ -1,5 +1,6 @@
 //! Reading JSON that somebody else wrote: bounded in size and depth, and without the ambiguity of repeated keys.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -215,8 +216,47 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 }
 
+/// Escapes the control characters within strings. JSON does not allow them there, but APISIX's parser does, and its
+/// documentation has bodies with texts of several lines. NUL stays as it is, and is refused.
+pub fn escape_controls(text: &[u8]) -> Cow<'_, [u8]> {
+    let mut escaped: Option<Vec<u8>> = None;
+    let (mut is_in_string, mut is_after_backslash) = (false, false);
+    for (at, &byte) in text.iter().enumerate() {
+        if is_in_string && !is_after_backslash && matches!(byte, 1..0x20) {
+            let escaped = escaped.get_or_insert_with(|| text.get(..at).unwrap_or_default().to_vec());
+            escaped.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
+        } else if let Some(escaped) = &mut escaped {
+            escaped.push(byte);
+        }
+        match byte {
+            b'"' if !is_after_backslash => is_in_string = !is_in_string,
+            b'\\' if is_in_string && !is_after_backslash => {
+                is_after_backslash = true;
+                continue;
+            }
+            _ => {}
+        }
+        is_after_backslash = false;
+    }
+    escaped.map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn texts_may_have_lines_where_that_is_asked_for() {
+        for (text, expected) in [
+            ("{\"a\":\"b\\nc\"}", "{\"a\":\"b\\nc\"}"),
+            ("{\n\"a\":\t\"b\nc\td\"\n}", "{\n\"a\":\t\"b\\u000ac\\u0009d\"\n}"),
+            ("[\"\\\"\n\",\n\"\\\\\",\n1]", "[\"\\\"\\u000a\",\n\"\\\\\",\n1]"),
+            ("\"a\0\"", "\"a\0\""),
+            // A backslash before a line's end is still none that JSON knows.
+            ("\"\\\n\"", "\"\\\n\""),
+        ] {
+            assert_eq!(escape_controls(text.as_bytes()), expected.as_bytes(), "{text:?}");
+        }
+    }
+
     use super::*;
 
     #[test]

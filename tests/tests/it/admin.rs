@@ -241,3 +241,51 @@ fn hostile_requests_are_refused_here_too() {
         assert!(client.is_closed_within(std::time::Duration::from_secs(5)), "{lines}");
     }
 }
+
+#[test]
+fn a_body_is_not_read_without_a_key() {
+    let gateway = Gateway::start(json!({}));
+    for (fields, status) in [("", 401), ("X-API-KEY: wrong\r\n", 401)] {
+        let mut client = Client::connect(gateway.admin);
+        // Nothing of the body is ever sent: whoever waits for it does not answer.
+        client
+            .send(format!("PUT /apisix/admin/routes/1 HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: 1000000\r\n\r\n"));
+        assert_eq!(client.response().unwrap().status(), status, "{fields:?}");
+    }
+}
+
+#[test]
+fn of_two_who_patch_at_once_nobody_is_lost() {
+    const WRITERS: usize = 4;
+    const CHANGES: usize = 50;
+    let gateway = Gateway::start(json!({}));
+    gateway.put("routes/1", &json!({ "uri": "/x", "upstream": { "nodes": { "127.0.0.1:1": 1 } } }));
+    let barrier = std::sync::Barrier::new(WRITERS);
+    let accepted: Vec<String> = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let (gateway, barrier) = (&gateway, &barrier);
+                scope.spawn(move || {
+                    let mut accepted = Vec::new();
+                    for change in 0..CHANGES {
+                        barrier.wait();
+                        let label = format!("w{writer}c{change}");
+                        match gateway.admin("PATCH", "routes/1", &json!({ "labels": { &label: "1" } })) {
+                            (200, _) => accepted.push(label),
+                            (503, said) => assert_eq!(said["error_msg"], "value changed before overwritten"),
+                            (status, said) => panic!("{status} {said}"),
+                        }
+                    }
+                    accepted
+                })
+            })
+            .collect();
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+    });
+    // Each time somebody is first.
+    assert!(accepted.len() >= CHANGES, "{} of {}", accepted.len(), WRITERS * CHANGES);
+    let stored = gateway.admin("GET", "routes/1", &Value::Null).1;
+    let labels = stored["value"]["labels"].as_object().unwrap();
+    assert_eq!(labels.len(), accepted.len());
+    assert!(accepted.iter().all(|label| labels.contains_key(label)));
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod admin;
+mod admin_clients;
 mod bodies;
 mod buffered_bodies;
 mod cases;

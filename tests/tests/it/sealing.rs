@@ -43,8 +43,21 @@ fn a_private_key_is_sealed_always() {
     gateway.put("upstreams/1", &upstream);
     gateway.put("services/1", &json!({ "upstream": upstream }));
     gateway.put("routes/1", &json!({ "uri": "/", "upstream": upstream }));
-    assert!(holds(&gateway, "/upstreams/1") && !holds(&gateway, "not-for-anybody"));
+    let manager = json!({ "uri": "http://127.0.0.1:1", "prefix": "p", "token": "not-for-anybody" });
+    gateway.put("secrets/vault/1", &manager);
+    let mut certificate = json!({ "sni": "a.test", "cert": CERT, "key": CERT_KEY });
+    certificate["certs"] = json!([CERT]);
+    certificate["keys"] = json!([CERT_KEY]);
+    gateway.put("ssls/1", &certificate);
+    assert!(holds(&gateway, "/upstreams/1") && holds(&gateway, "/secrets/vault/1") && holds(&gateway, "/ssls/1"));
+    let line = CERT_KEY.lines().nth(1).unwrap();
+    assert!(!holds(&gateway, "not-for-anybody") && !holds(&gateway, line));
+    let (_, shown) = gateway.admin("GET", "ssls", &Value::Null);
+    assert!(shown.to_string().contains("a.test") && !shown.to_string().contains(line), "{shown}");
 }
+
+const CERT: &str = include_str!("../../../crates/gateway/src/check/certs/rsa.crt");
+const CERT_KEY: &str = include_str!("../../../crates/gateway/src/check/certs/rsa.key");
 
 #[test]
 fn a_lost_key_keeps_the_gateway_from_starting() {

@@ -157,6 +157,9 @@ fn protos_are_documents() {
                 r#"{"error_msg":"invalid configuration: property \"content\" is required"}"#,
             ),
             ("GET", "protos/1", "", 200, "~message M"),
+            // A text of several lines, as APISIX's documentation has it.
+            ("PUT", "protos/1", "{\"content\":\"message M {\n}\"}", 200, r#"~"content":"message M {\n}""#),
+            ("PUT", "protos/1", "{\"content\":\"message M {\0}\"}", 400, "~invalid request body"),
             ("DELETE", "protos/1", "", 200, "~deleted"),
         ],
     );
