@@ -156,7 +156,10 @@ fn check_plugins(
         if is_credential {
             plugin.credential(&config)?;
         } else {
-            plugin.build(&config, shared, &key.path())?;
+            for upstream in plugin.build(&config, shared, &key.path())?.upstreams {
+                check_upstream(Some(&upstream))
+                    .map_err(|e| format!("failed to check the configuration of plugin {name} err: {e}"))?;
+            }
         }
     }
     Ok(())

@@ -32,6 +32,8 @@ pub trait Directory: CredentialIndex {
     fn has_credentials(&self, plugin: &str) -> bool;
     /// A plugin's metadata as it compiled it.
     fn metadata(&self, plugin: &str) -> Option<Arc<dyn Any + Send + Sync>>;
+    /// Whether there is an upstream with this id.
+    fn has_upstream(&self, id: &str) -> bool;
     /// The handler that a plugin registered for this method and path.
     fn public_api(&self, method: &Method, path: &str) -> Option<PublicApi>;
 }

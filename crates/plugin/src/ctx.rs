@@ -1,4 +1,4 @@
-use crate::{Consumer, Directory, Request, Shared, UpstreamRequest, graphql::Graphql};
+use crate::{ChosenUpstream, Consumer, Directory, Request, Shared, UpstreamRequest, graphql::Graphql};
 use std::{
     any::Any,
     borrow::Cow,
@@ -218,6 +218,21 @@ impl Ctx {
             Some(state) => state,
             None => unreachable!("the position was found by this type"),
         }
+    }
+
+    /// Sends the request to the upstream with this id instead of the route's.
+    pub fn choose_upstream_id(&mut self, id: Arc<str>) {
+        self.upstream.chosen = Some(ChosenUpstream::Id(id));
+    }
+
+    /// Sends the request to one of the running plugin's own upstreams ([`crate::Hooks::upstreams`]).
+    pub fn choose_own_upstream(&mut self, index: usize) {
+        self.upstream.chosen = Some(ChosenUpstream::Own(self.running, index));
+    }
+
+    /// Sends the request to the route's upstream, whatever was chosen before.
+    pub fn choose_route_upstream(&mut self) {
+        self.upstream.chosen = None;
     }
 
     /// Says which slot runs next; the chain's runner calls it before each hook.

@@ -35,4 +35,4 @@ pub use reply::{Refusal, Reply, ReplyBody, refuse};
 pub use request::Request;
 pub use response::ResponseView;
 pub use stats::{Panics, Stats};
-pub use upstream::{UpstreamHead, UpstreamRequest};
+pub use upstream::{ChosenUpstream, UpstreamHead, UpstreamRequest};

@@ -111,6 +111,8 @@ pub struct Hooks {
     pub encoding: Option<Arc<dyn Encoding>>,
     /// `log`
     pub log: Option<Arc<dyn Log>>,
+    /// Upstreams of its own, which it may choose by their places in this list ([`Ctx::choose_own_upstream`]).
+    pub upstreams: Vec<model::documents::Upstream>,
 }
 
 impl Hooks {

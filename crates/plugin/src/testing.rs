@@ -172,6 +172,10 @@ impl Directory for Known {
         self.metadata.iter().find(|(of, _)| of == plugin).map(|(_, metadata)| metadata.clone())
     }
 
+    fn has_upstream(&self, _id: &str) -> bool {
+        false
+    }
+
     fn public_api(&self, _method: &Method, _path: &str) -> Option<PublicApi> {
         None
     }

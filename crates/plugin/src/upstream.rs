@@ -1,3 +1,4 @@
+use crate::SlotId;
 use std::sync::Arc;
 use wire::{Fields, Method};
 
@@ -10,8 +11,17 @@ pub struct UpstreamRequest {
     pub target: Option<Vec<u8>>,
     /// Another `Host`, instead of what `pass_host` says.
     pub host: Option<String>,
-    /// Another upstream than the route's, by id.
-    pub upstream_id: Option<Arc<str>>,
+    /// Another upstream than the route's.
+    pub chosen: Option<ChosenUpstream>,
+}
+
+/// An upstream instead of the route's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChosenUpstream {
+    /// By its id.
+    Id(Arc<str>),
+    /// One of the upstreams that the plugin in this slot has brought, by its place among them.
+    Own(SlotId, usize),
 }
 
 /// The head that goes upstream in one attempt; rebuilt for each.

@@ -27,4 +27,5 @@ mod routers;
 mod routes;
 mod sealing;
 mod settings;
+mod traffic_split;
 mod variables;

@@ -5,7 +5,7 @@ pub mod run;
 mod tests;
 
 use crate::plugins::Meta;
-use crate::snapshot::CompiledRoute;
+use crate::{snapshot::CompiledRoute, upstream::CompiledUpstream};
 use model::vars::BodyNeed;
 use plugin::{Hooks, PluginClass, RunPolicy, SlotId};
 use smallvec::SmallVec;
@@ -32,6 +32,8 @@ pub struct Slot {
     pub run_policy: RunPolicy,
     /// Its phases.
     pub hooks: Hooks,
+    /// Upstreams of its own.
+    pub upstreams: Vec<Arc<CompiledUpstream>>,
     /// Its `_meta`.
     pub meta: Meta,
     /// The request body that its configuration looks into.

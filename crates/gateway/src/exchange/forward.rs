@@ -6,7 +6,7 @@ use super::{
     request, response, tunnel, upstream_head,
 };
 use crate::{
-    chain::run,
+    chain::{Chain, run},
     snapshot::{CompiledRoute, Snapshot},
     upstream::{CompiledUpstream, Pick},
 };
@@ -14,7 +14,7 @@ use engine::{
     PoolLimits, PoolTarget,
     h1::client::{Client, UpstreamError},
 };
-use plugin::{Frames, Reply, UpstreamHead};
+use plugin::{ChosenUpstream, Frames, Reply, SlotId, UpstreamHead};
 use std::{net::SocketAddr, sync::Arc, task::Poll, time::Instant};
 use wire::{BodyError, BodyLength, Frame, ResponseHead, Source};
 
@@ -26,7 +26,12 @@ struct Connected {
 
 impl<'a> Exchange<'a> {
     pub(super) async fn forward(&mut self, route: &CompiledRoute, snapshot: &Snapshot) {
-        let upstream = match snapshot.upstream_of(route, self.cx.upstream.upstream_id.as_deref()) {
+        let chosen = match &self.cx.upstream.chosen {
+            Some(ChosenUpstream::Own(slot, index)) => self.own_upstream(snapshot.global(), *slot, *index).ok_or(500),
+            Some(ChosenUpstream::Id(id)) => snapshot.upstream_of(route, Some(id)),
+            None => snapshot.upstream_of(route, None),
+        };
+        let upstream = match chosen {
             Ok(upstream) => upstream,
             Err(status) => {
                 tracing::error!(route = %self.route_id(), status, "missing upstream configuration in Route or Service");
@@ -77,6 +82,12 @@ impl<'a> Exchange<'a> {
                 }
             }
         }
+    }
+
+    /// An upstream that a plugin has brought.
+    fn own_upstream(&self, global: &Chain, slot: SlotId, index: usize) -> Option<Arc<CompiledUpstream>> {
+        let slot = global.slots().iter().chain(self.chain.slots()).find(|have| have.id == slot)?;
+        slot.upstreams.get(index).cloned()
     }
 
     /// Reads a short body before the upstream is asked, so that it can be sent again and a slow client occupies nobody.

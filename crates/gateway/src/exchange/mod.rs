@@ -116,6 +116,9 @@ impl Directory for Held {
     fn metadata(&self, plugin: &str) -> Option<Arc<dyn Any + Send + Sync>> {
         self.0.metadata(plugin)
     }
+    fn has_upstream(&self, id: &str) -> bool {
+        self.0.has_upstream(id)
+    }
     fn public_api(&self, method: &Method, path: &str) -> Option<PublicApi> {
         self.0.public_api(method, path)
     }

@@ -8,6 +8,7 @@ use super::{CompiledRoute, Problem, Snapshot, Written};
 use crate::{
     chain::{Chain, Slot},
     plugins::{Checked, PluginSet, Purpose},
+    upstream::CompiledUpstream,
 };
 use model::{
     documents::{self, Key, Kind},
@@ -228,6 +229,8 @@ impl Compiler {
         }
         let description = &plugin.description;
         let hooks = plugin.build(&config, &self.shared, owner)?;
+        let upstreams = hooks.upstreams.iter().map(|written| self.own_upstream(name, written));
+        let upstreams = upstreams.collect::<Result<_, String>>()?;
         let filter_need = meta.filter.as_ref().map_or(BodyNeed::NONE, Expr::body_need);
         Ok(Some(Slot {
             id: Slot::next_id(),
@@ -236,9 +239,16 @@ impl Compiler {
             class: description.spec.class,
             run_policy: description.spec.run_policy,
             hooks,
+            upstreams,
             meta,
             body_need: BodyNeed::of_config(&config).and(filter_need),
         }))
+    }
+
+    fn own_upstream(&self, plugin: &str, written: &documents::Upstream) -> Result<Arc<CompiledUpstream>, String> {
+        CompiledUpstream::compile(written)
+            .map(Arc::new)
+            .map_err(|reason| format!("failed to check the configuration of plugin {plugin} err: {reason}"))
     }
 
     // === what every request passes

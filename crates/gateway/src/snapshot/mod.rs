@@ -226,6 +226,10 @@ impl Directory for Snapshot {
         self.metadata.get(plugin.as_bytes()).cloned()
     }
 
+    fn has_upstream(&self, id: &str) -> bool {
+        self.upstreams.get(id.as_bytes()).is_some()
+    }
+
     fn public_api(&self, method: &Method, path: &str) -> Option<PublicApi> {
         self.apis.iter().find(|api| api.uri == path && api.methods.contains(method)).cloned()
     }

@@ -11,7 +11,7 @@ use plugins_observe::prometheus::Prometheus;
 use plugins_traffic::{
     client_control::ClientControl, echo::Echo, error_page::ErrorPage, fault_injection::FaultInjection,
     mocking::Mocking, proxy_rewrite::ProxyRewrite, public_api::PublicApi, real_ip::RealIp, redirect::Redirect,
-    request_id::RequestId, response_rewrite::ResponseRewrite, traffic_label::TrafficLabel,
+    request_id::RequestId, response_rewrite::ResponseRewrite, traffic_label::TrafficLabel, traffic_split::TrafficSplit,
 };
 
 /// Every plugin that there is, by priority.
@@ -26,6 +26,7 @@ pub fn all() -> Vec<Description> {
         describe::<ProxyRewrite>(),
         describe::<LimitCount>(),
         describe::<TrafficLabel>(),
+        describe::<TrafficSplit>(),
         describe::<Redirect>(),
         describe::<ResponseRewrite>(),
         describe::<PublicApi>(),

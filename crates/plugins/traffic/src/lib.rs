@@ -15,3 +15,4 @@ pub mod redirect;
 pub mod request_id;
 pub mod response_rewrite;
 pub mod traffic_label;
+pub mod traffic_split;

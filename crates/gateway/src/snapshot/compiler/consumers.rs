@@ -62,6 +62,7 @@ impl Compiler {
         let Some(value) = new else { return Ok(()) };
         let written = documents::PluginHolder::parse(Kind::Credential, value)?;
         let inert = Arc::new(Slot {
+            upstreams: Vec::new(),
             id: Slot::next_id(),
             name: "",
             priority: 0,
