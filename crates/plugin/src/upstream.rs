@@ -11,6 +11,8 @@ pub struct UpstreamRequest {
     pub target: Option<Vec<u8>>,
     /// Another `Host`, instead of what `pass_host` says.
     pub host: Option<String>,
+    /// Whether also a short body is passed on as it comes, instead of being read before an upstream is asked.
+    pub streams_body: bool,
     /// Another upstream than the route's.
     pub chosen: Option<ChosenUpstream>,
 }

@@ -93,6 +93,7 @@ impl<'a> Exchange<'a> {
     /// Reads a short body before the upstream is asked, so that it can be sent again and a slow client occupies nobody.
     async fn gather_body(&mut self) -> Result<(), BodyError> {
         match self.cx.request.body.length() {
+            BodyLength::Exact(_) if self.cx.upstream.streams_body => Ok(()),
             BodyLength::Exact(n) if n <= self.edge.options.replay_max && !self.cx.request.body.is_buffered() => {
                 self.cx.request.body.bytes(usize::try_from(n).unwrap_or(usize::MAX)).await.map(drop)
             }

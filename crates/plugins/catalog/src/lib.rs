@@ -9,9 +9,10 @@ use plugins_auth::key_auth::KeyAuth;
 use plugins_limit::limit_count::LimitCount;
 use plugins_observe::prometheus::Prometheus;
 use plugins_traffic::{
-    client_control::ClientControl, echo::Echo, error_page::ErrorPage, fault_injection::FaultInjection,
-    mocking::Mocking, proxy_rewrite::ProxyRewrite, public_api::PublicApi, real_ip::RealIp, redirect::Redirect,
-    request_id::RequestId, response_rewrite::ResponseRewrite, traffic_label::TrafficLabel, traffic_split::TrafficSplit,
+    brotli::Brotli, client_control::ClientControl, echo::Echo, error_page::ErrorPage, fault_injection::FaultInjection,
+    gzip::Gzip, mocking::Mocking, proxy_buffering::ProxyBuffering, proxy_control::ProxyControl,
+    proxy_rewrite::ProxyRewrite, public_api::PublicApi, real_ip::RealIp, redirect::Redirect, request_id::RequestId,
+    response_rewrite::ResponseRewrite, traffic_label::TrafficLabel, traffic_split::TrafficSplit,
 };
 
 /// Every plugin that there is, by priority.
@@ -19,12 +20,16 @@ pub fn all() -> Vec<Description> {
     vec![
         describe::<RealIp>(),
         describe::<ClientControl>(),
+        describe::<ProxyBuffering>(),
+        describe::<ProxyControl>(),
         describe::<RequestId>(),
         describe::<FaultInjection>(),
         describe::<Mocking>(),
         describe_auth::<KeyAuth>(),
         describe::<ProxyRewrite>(),
         describe::<LimitCount>(),
+        describe::<Brotli>(),
+        describe::<Gzip>(),
         describe::<TrafficLabel>(),
         describe::<TrafficSplit>(),
         describe::<Redirect>(),
