@@ -32,12 +32,3 @@ pub(crate) fn may_be_empty(kind: Kind) -> bool {
 pub(crate) fn filters(kind: Kind) -> &'static [&'static str] {
     if matches!(kind, Kind::Route | Kind::StreamRoute) { &["service_id", "upstream_id"] } else { &[] }
 }
-
-/// The kind of what a document owns: it goes with its owner.
-pub(crate) fn owned(kind: Kind) -> Option<Kind> {
-    match kind {
-        Kind::Consumer => Some(Kind::Credential),
-        Kind::Service => Some(Kind::CostDecoration),
-        _ => None,
-    }
-}

@@ -203,7 +203,7 @@ impl Operation<'_> {
                 return Err(Refusal::KeyNotFound);
             };
             let mut all = vec![stored];
-            all.extend(kinds::owned(self.kind).into_iter().flat_map(|kind| conf.documents(kind, Some(id))));
+            all.extend(self.kind.owned().into_iter().flat_map(|kind| conf.documents(kind, Some(id))));
             let deletions = all.into_iter().map(|one| Change::Delete {
                 key: one.key,
                 expected: Expected::Revision(one.modified),

@@ -79,6 +79,11 @@ impl DocumentsView {
         (cut(&all), all.len())
     }
 
+    /// The keys of a kind below a parent.
+    pub(super) fn keys(&self, kind: Kind, parent: &str) -> Vec<Key> {
+        self.all(kind).filter(|kept| kept.key.parent() == Some(parent)).map(|kept| kept.key.clone()).collect()
+    }
+
     /// The first document of a kind that names an id, and does so in the way asked for.
     pub(crate) fn first_with(&self, kind: Kind, id: &str, refers: impl Fn(&Value) -> bool) -> Option<Key> {
         let refers = |kept: &Kept| {

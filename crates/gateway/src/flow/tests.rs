@@ -196,3 +196,21 @@ async fn a_failed_write_that_was_stored_after_all_is_in_force_with_the_next() {
     let again = Flow::open(store.clone(), flow.plugins().clone(), flow.shared().clone()).await.unwrap();
     assert_eq!(again.snapshot().digest(), flow.snapshot().digest());
 }
+
+#[tokio::test]
+async fn what_an_owner_has_goes_with_it() {
+    let flow = open(&Arc::new(Memory::new())).await;
+    let cost = |id: &str| format!("/services/s/graphql_cost_decorations/{id}");
+    let field = |name: &str| json!({ "field_path": name });
+    flow.write(vec![put("/services/s", json!({})), put(&cost("1"), field("a")), put("/services/t", json!({}))])
+        .await
+        .unwrap();
+    // Somebody adds another while the service is deleted with the one that it had.
+    let deletion = vec![delete("/services/s"), delete(&cost("1"))];
+    let (added, refused) = tokio::join!(flow.write(vec![put(&cost("2"), field("b"))]), flow.write(deletion.clone()));
+    assert_eq!((added.is_ok(), refused), (true, Err(FlowError::Conflict)));
+    assert_eq!(flow.documents().list(Kind::CostDecoration, Some("s")).len(), 2);
+    flow.write([deletion, vec![delete(&cost("2"))]].concat()).await.unwrap();
+    flow.write(vec![delete("/services/t")]).await.unwrap();
+    assert!(flow.documents().list(Kind::CostDecoration, None).is_empty());
+}

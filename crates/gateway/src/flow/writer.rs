@@ -8,7 +8,7 @@ use model::documents::Key;
 use plugin::Shared;
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
 };
 use store::{DocKey, Op, Store, StoreError};
@@ -184,6 +184,10 @@ impl Writer {
                         check::check_delete(after.as_ref().unwrap_or(before), &self.plugins, key)
                             .map_err(FlowError::Refused)?;
                     }
+                    // Whatever came while its owner was on its way out would be there again with the next owner of that name.
+                    if leaves_owned(after.as_ref().unwrap_or(before), writes, key) {
+                        return Err(FlowError::Conflict);
+                    }
                     Op::Delete { key: place(key)?, expect: *expect }
                 }
             });
@@ -229,4 +233,20 @@ impl Writer {
         self.published.report(&self.shared);
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }
+}
+
+/// Whether something would be left of what the document owns.
+fn leaves_owned(view: &DocumentsView, writes: &[Write], owner: &Key) -> bool {
+    let owned = owner.kind().owned().map(|kind| view.keys(kind, owner.id())).unwrap_or_default();
+    if owned.is_empty() {
+        return false;
+    }
+    let deleted: HashSet<&Key> = writes
+        .iter()
+        .filter_map(|write| match write {
+            Write::Delete { key, .. } => Some(key),
+            Write::Put { .. } => None,
+        })
+        .collect();
+    owned.iter().any(|key| !deleted.contains(key))
 }

@@ -109,6 +109,15 @@ impl Kind {
         }
     }
 
+    /// The kind of the documents that live below one of this kind, and go with it.
+    pub fn owned(self) -> Option<Kind> {
+        match self {
+            Kind::Consumer => Some(Kind::Credential),
+            Kind::Service => Some(Kind::CostDecoration),
+            _ => None,
+        }
+    }
+
     /// The kind whose [`Kind::collection`] is `name`.
     pub fn from_collection(name: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.collection() == name)
