@@ -9,6 +9,7 @@ use crate::{
 use model::{
     documents::{self, Document, Key, Kind},
     json,
+    schema::lua_type,
 };
 use serde_json::{Map, Value};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -381,16 +382,6 @@ fn bad_id() -> Refusal {
     Refusal::Invalid(
         "invalid configuration: property \"id\" validation failed: object matches none of the required".to_owned(),
     )
-}
-
-pub(crate) fn lua_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "userdata",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) | Value::Object(_) => "table",
-    }
 }
 
 fn now() -> u64 {

@@ -3,9 +3,11 @@
 use crate::{
     configuration::Configuration,
     errors::{Done, Refusal},
-    resource::lua_type,
 };
-use model::documents::{self, Key, Kind};
+use model::{
+    documents::{self, Key, Kind},
+    schema::lua_type,
+};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
