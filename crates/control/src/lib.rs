@@ -66,8 +66,17 @@ impl<V: View> ControlApi<V> {
             },
             (Method::Put, ["plugins", "reload"]) => Reply::text(200, "done"),
             (Method::Get, ["portcullis", "status"]) => found(&self.configuration()),
-            _ => Reply::status(404),
+            _ => self.of_plugin(method, path),
         }
+    }
+
+    /// What a plugin's own endpoint answers.
+    fn of_plugin(&self, method: &Method, path: &str) -> Reply {
+        let apis = self.view.plugins().into_iter().flat_map(|plugin| (plugin.control_apis)());
+        let Some(api) = apis.into_iter().find(|api| api.uri == path && api.method == *method) else {
+            return Reply::status(404);
+        };
+        (api.handle)(&ExportEnv { shared: &self.view.shared() })
     }
 
     /// Answers a request to the status listener: `/status` says that the process lives, `/status/ready` whether it has

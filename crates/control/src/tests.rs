@@ -42,6 +42,10 @@ impl View for Fake {
             index_attribute: "",
             prepare: |_, _| Ok(Vec::new()),
             public_apis: |_| Vec::new(),
+            control_apis: || {
+                let handle = |_: &ExportEnv<'_>| Reply::json(200, &json!({ "of": "a plugin" }));
+                vec![plugin::ControlApi { method: Method::Get, uri: "/v1/plugin_info", handle }]
+            },
             export: Some(|_| b"up 1\n".to_vec()),
         };
         if self.exports { vec![plugin] } else { Vec::new() }
@@ -151,5 +155,18 @@ fn exports() {
         (false, Method::Get, path, 200, "{}"),
     ] {
         assert_eq!(shown(&api(None, exports).export(&method, path)), (status, want.to_owned()), "{method} {path}");
+    }
+}
+
+#[test]
+fn plugins_answer_at_their_own_paths() {
+    for (exports, method, path, want) in [
+        (true, Method::Get, "/v1/plugin_info", (200, r#"{"of":"a plugin"}"#)),
+        (true, Method::Post, "/v1/plugin_info", (404, "<page>")),
+        (true, Method::Get, "/v1/plugin_info/x", (404, "<page>")),
+        (false, Method::Get, "/v1/plugin_info", (404, "<page>")),
+    ] {
+        let (status, text) = shown(&api(None, exports).handle(&method, path));
+        assert_eq!((status, text.trim_end()), want, "{method} {path}");
     }
 }

@@ -83,6 +83,10 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     fn public_apis(_attr: &Value) -> Vec<PublicApi> {
         Vec::new()
     }
+    /// Endpoints of the control API.
+    fn control_apis() -> Vec<ControlApi> {
+        Vec::new()
+    }
     /// Writes metrics in the Prometheus text format, for the one plugin that exports them.
     const EXPORT: Option<fn(&ExportEnv<'_>) -> Vec<u8>> = None;
 }
@@ -117,6 +121,18 @@ pub struct PublicApi {
     pub uri: String,
     /// Makes the reply.
     pub handle: fn(&mut Ctx) -> Reply,
+}
+
+/// An endpoint of the control API.
+#[derive(Clone)]
+#[allow(missing_debug_implementations)]
+pub struct ControlApi {
+    /// The method that it answers.
+    pub method: Method,
+    /// Its exact path, which begins with `/v1/`.
+    pub uri: &'static str,
+    /// Makes the reply.
+    pub handle: fn(&ExportEnv<'_>) -> Reply,
 }
 
 /// What an exporter may read.
@@ -168,6 +184,8 @@ pub struct Description {
     pub index_attribute: &'static str,
     /// Handlers for public-api, from `plugin_attr.<name>`.
     pub public_apis: fn(&Value) -> Vec<PublicApi>,
+    /// Endpoints of the control API.
+    pub control_apis: fn() -> Vec<ControlApi>,
     /// Writes metrics.
     pub export: Option<fn(&ExportEnv<'_>) -> Vec<u8>>,
 }
@@ -190,6 +208,7 @@ pub fn describe<P: Plugin>() -> Description {
         credential: None,
         index_attribute: "",
         public_apis: P::public_apis,
+        control_apis: P::control_apis,
         export: P::EXPORT,
     }
 }

@@ -5,7 +5,17 @@ use parking_lot::Mutex;
 use std::{
     any::{Any, TypeId},
     sync::{Arc, Weak},
+    time::Duration,
 };
+
+/// Which node this is.
+#[derive(Debug, Clone, Default)]
+pub struct NodeFacts {
+    /// `apisix.id`, or what was made at the first start.
+    pub id: String,
+    /// When it was started, since the Unix epoch.
+    pub started: Duration,
+}
 
 /// Process-wide state that plugin instances share: a weak registry by type and key, so that what nobody uses dies.
 #[derive(Default)]
@@ -20,6 +30,8 @@ pub struct Shared {
     pub clock: Clock,
     /// What request bodies in memory may cost.
     pub bodies: BodyLimits,
+    /// Which node this is.
+    pub node: NodeFacts,
     /// Ports on which clients are said to reach us over TLS.
     pub https_ports: Vec<u16>,
 }

@@ -23,10 +23,10 @@ pub use clock::Clock;
 pub use consumer::{Consumer, CredentialIndex, Directory};
 pub use ctx::{Ctx, ResponseFacts, RouteFacts, SlotId, Timings};
 pub use description::{
-    AuthPlugin, Built, CompileCredential, Credential, Description, ExportEnv, IndexKey, MISFIT, Plugin, PluginClass,
-    Posture, PublicApi, RunPolicy, Spec, describe, describe_auth,
+    AuthPlugin, Built, CompileCredential, ControlApi, Credential, Description, ExportEnv, IndexKey, MISFIT, Plugin,
+    PluginClass, Posture, PublicApi, RunPolicy, Spec, describe, describe_auth,
 };
-pub use env::{BuildEnv, BuildError, Shared};
+pub use env::{BuildEnv, BuildError, NodeFacts, Shared};
 pub use phases::{
     Access, BeforeProxy, BodyFilter, Encoding, Frames, HeaderFilter, Hooks, Log, Outcome, PluginError, Rewrite, Step,
     Verdict,
@@ -36,3 +36,4 @@ pub use request::Request;
 pub use response::ResponseView;
 pub use stats::{Panics, Stats};
 pub use upstream::{ChosenUpstream, UpstreamHead, UpstreamRequest};
+pub use vars::hostname;

@@ -330,7 +330,8 @@ fn remote_user(fields: &Fields) -> Option<Vec<u8>> {
     Some(pair)
 }
 
-fn hostname() -> &'static str {
+/// The machine's name, as the kernel has it.
+pub fn hostname() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {
         let read = std::fs::read_to_string("/proc/sys/kernel/hostname");

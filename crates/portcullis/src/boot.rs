@@ -5,7 +5,7 @@ use crate::{
     args,
     live::Live,
     logging::Sink,
-    sealing,
+    node, sealing,
 };
 use admin::AdminApi;
 use anyhow::{Context, bail};
@@ -57,6 +57,11 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     let signals = background.block_on(async { Signals::catch() })?;
     let mut shared = Shared::with_bodies(options::bodies(&settings));
     shared.https_ports.clone_from(&settings.listen.https_ports);
+    shared.node.started = shared.clock.now();
+    shared.node.id = match &settings.node_id {
+        Some(id) => id.clone(),
+        None => node::id(&settings.data_dir)?,
+    };
     let shared = Arc::new(shared);
     let plugins = PluginSet::new(catalog::all(), settings.plugins.as_deref(), &settings.plugin_attr, settings.compat)?;
     let plugins = Arc::new(plugins.with_environment(Arc::new(|name| std::env::var(name).ok())));

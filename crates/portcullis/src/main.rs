@@ -5,6 +5,7 @@ mod args;
 mod boot;
 mod live;
 mod logging;
+mod node;
 mod sealing;
 
 use clap::Parser;

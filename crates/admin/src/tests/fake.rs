@@ -128,6 +128,7 @@ impl Configuration for Fake {
             index_attribute: "",
             prepare: |_, _| Ok(Vec::new()),
             public_apis: |_| Vec::new(),
+            control_apis: Vec::new,
             export: None,
         };
         let other = r#"{"schema":{"type":"object","properties":{"count":{"type":"integer"}}}}"#;

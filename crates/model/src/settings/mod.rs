@@ -46,6 +46,8 @@ pub struct Settings {
     pub compat: Compat,
     /// Where state is kept.
     pub data_dir: PathBuf,
+    /// `apisix.id`, this node's own.
+    pub node_id: Option<String>,
     /// Worker threads; `None`: one per core.
     pub workers: Option<usize>,
     /// How long requests may take to finish when a worker stops.
@@ -126,6 +128,7 @@ impl Settings {
         let compat = read_compat(reader, profile)?;
         Ok(Self {
             data_dir: reader.take("portcullis.data_dir")?.unwrap_or_else(|| "portcullis-data".to_owned()).into(),
+            node_id: reader.take("apisix.id")?,
             workers: read_workers(reader, env)?,
             drain_timeout: match reader.take("portcullis.drain_timeout")? {
                 Some(timeout) => timeout,

@@ -10,9 +10,10 @@ use plugins_limit::limit_count::LimitCount;
 use plugins_observe::prometheus::Prometheus;
 use plugins_traffic::{
     brotli::Brotli, client_control::ClientControl, echo::Echo, error_page::ErrorPage, fault_injection::FaultInjection,
-    gzip::Gzip, mocking::Mocking, proxy_buffering::ProxyBuffering, proxy_control::ProxyControl,
-    proxy_rewrite::ProxyRewrite, public_api::PublicApi, real_ip::RealIp, redirect::Redirect, request_id::RequestId,
-    response_rewrite::ResponseRewrite, traffic_label::TrafficLabel, traffic_split::TrafficSplit,
+    gzip::Gzip, mocking::Mocking, node_status::NodeStatus, proxy_buffering::ProxyBuffering,
+    proxy_control::ProxyControl, proxy_rewrite::ProxyRewrite, public_api::PublicApi, real_ip::RealIp,
+    redirect::Redirect, request_id::RequestId, response_rewrite::ResponseRewrite, server_info::ServerInfo,
+    traffic_label::TrafficLabel, traffic_split::TrafficSplit,
 };
 
 /// Every plugin that there is, by priority.
@@ -28,8 +29,10 @@ pub fn all() -> Vec<Description> {
         describe_auth::<KeyAuth>(),
         describe::<ProxyRewrite>(),
         describe::<LimitCount>(),
+        describe::<NodeStatus>(),
         describe::<Brotli>(),
         describe::<Gzip>(),
+        describe::<ServerInfo>(),
         describe::<TrafficLabel>(),
         describe::<TrafficSplit>(),
         describe::<Redirect>(),
