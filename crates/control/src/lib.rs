@@ -3,12 +3,13 @@
 #![forbid(unsafe_code)]
 
 mod dump;
+mod health;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
-pub use view::{Problem, View};
+pub use view::{NodeHealth, Problem, View};
 
 use model::documents::{self, Document, Key, Kind};
 use plugin::{ExportEnv, Reply};
@@ -33,8 +34,8 @@ impl<V: View> ControlApi<V> {
         Self { view, plugin_schemas, export_uri, prefix: prefix.to_owned() }
     }
 
-    /// Answers a request to the control listener, given its method and normalised path.
-    pub fn handle(&self, method: &Method, path: &str) -> Reply {
+    /// Answers a request to the control listener, given its method, its normalised path and its `Accept`.
+    pub fn handle(&self, method: &Method, path: &str, accept: Option<&[u8]>) -> Reply {
         let Some(rest) = path.strip_prefix("/v1/") else { return Reply::status(404) };
         let mut segments: Vec<&str> = rest.split('/').collect();
         if segments.len() > 2 {
@@ -43,8 +44,10 @@ impl<V: View> ControlApi<V> {
         }
         match (method, segments.as_slice()) {
             (Method::Get, ["schema"]) => found(&self.schemas()),
-            (Method::Get, ["healthcheck"]) => found(&json!([])),
-            (Method::Get, ["healthcheck", kind, id @ ..]) => self.health(kind, id.first().copied().unwrap_or_default()),
+            (Method::Get, ["healthcheck"]) => self.all_health(accept),
+            (Method::Get, ["healthcheck", kind, id @ ..]) => {
+                self.health(kind, id.first().copied().unwrap_or_default(), accept)
+            }
             (Method::Post, ["gc"]) => Reply::text(200, ""),
             (Method::Get, [directory @ ("routes" | "services" | "upstreams")]) => {
                 let all = Kind::from_collection(directory).map(|kind| self.view.documents(kind)).unwrap_or_default();
@@ -119,29 +122,6 @@ impl<V: View> ControlApi<V> {
 
     fn document(&self, path: &str) -> Option<Document> {
         self.view.document(&Key::parse(path).ok()?)
-    }
-
-    fn health(&self, kind: &str, id: &str) -> Reply {
-        if id.is_empty() {
-            return refused(404, &format!("missing src id for src type {kind}"));
-        }
-        if !matches!(kind, "routes" | "services" | "upstreams" | "stream_routes") {
-            return refused(400, &format!("invalid src type {kind}"));
-        }
-        let Some(document) = self.document(&format!("/{kind}/{id}")) else {
-            return refused(404, &format!("{kind}[{id}] not found"));
-        };
-        let own = document.value.get("checks");
-        let Some(checks) = own.or_else(|| document.value.pointer("/upstream/checks")) else {
-            return refused(404, &format!("no checker for {kind}[{id}]"));
-        };
-        let of = |way: &str| checks.get(way).and_then(|check| check.get("type")).cloned();
-        let name = format!("{}{}", self.prefix, document.key);
-        let mut checker = json!({ "name": name, "nodes": [] });
-        if let (Some(kind), Value::Object(checker)) = (of("active").or_else(|| of("passive")), &mut checker) {
-            checker.insert("type".to_owned(), kind);
-        }
-        found(&checker)
     }
 
     fn configuration(&self) -> Value {

@@ -63,6 +63,21 @@ impl View for Fake {
         vec![Problem { key: "/routes/9".to_owned(), json_path: "/uri".to_owned(), message: "wrong".to_owned() }]
     }
 
+    fn health(&self, key: &Key) -> Vec<NodeHealth> {
+        let node = NodeHealth {
+            ip: "10.0.0.1".to_owned(),
+            port: 80,
+            hostname: "<h>".to_owned(),
+            hostheader: Some("h".to_owned()),
+            status: "mostly_unhealthy",
+            success: 1,
+            http_failure: 2,
+            tcp_failure: 3,
+            timeout_failure: 4,
+        };
+        if key.kind() == Kind::Upstream { vec![node] } else { Vec::new() }
+    }
+
     fn shared(&self) -> Arc<Shared> {
         Arc::new(Shared::default())
     }
@@ -85,6 +100,8 @@ fn control() {
     let route =
         r#"{"key":"/apisix/routes/1","has_domain":false,"value":{"uri":"/a"},"createdIndex":3,"modifiedIndex":4}"#;
     let routes = format!("[{route}]");
+    let checker = r#"{"name":"/apisix/upstreams/u","nodes":[{"ip":"10.0.0.1","port":80,"hostname":"<h>","status":"mostly_unhealthy","counter":{"success":1,"http_failure":2,"tcp_failure":3,"timeout_failure":4},"hostheader":"h"}],"type":"http"}"#;
+    let checkers = format!("[{checker}]");
     let rows: &[(&str, &str, u16, &str)] = &[
         ("GET", "/v1/routes", 200, &routes),
         ("GET", "/v1/route/1", 200, route),
@@ -100,10 +117,10 @@ fn control() {
         ("GET", "/v1/gc", 404, "<page>"),
         ("PUT", "/v1/plugins/reload", 200, "done"),
         ("GET", "/v1/plugins/reload", 404, "<page>"),
-        ("GET", "/v1/healthcheck", 200, "[]"),
+        ("GET", "/v1/healthcheck", 200, &checkers),
         ("GET", "/v1/healthcheck/routes/1", 404, r#"{"error_msg":"no checker for routes[1]"}"#),
         ("GET", "/v1/healthcheck/routes/2", 404, r#"{"error_msg":"routes[2] not found"}"#),
-        ("GET", "/v1/healthcheck/upstreams/u", 200, r#"{"name":"/apisix/upstreams/u","nodes":[],"type":"http"}"#),
+        ("GET", "/v1/healthcheck/upstreams/u", 200, checker),
         ("GET", "/v1/healthcheck/x/1", 400, r#"{"error_msg":"invalid src type x"}"#),
         ("GET", "/v1/healthcheck/routes", 404, r#"{"error_msg":"missing src id for src type routes"}"#),
         (
@@ -119,14 +136,14 @@ fn control() {
     ];
     let api = api(Some(7), true);
     for (method, path, status, want) in rows {
-        let reply = api.handle(&Method::from_bytes(method.as_bytes()).unwrap(), path);
+        let reply = api.handle(&Method::from_bytes(method.as_bytes()).unwrap(), path, None);
         assert_eq!(shown(&reply), (*status, (*want).to_owned()), "{method} {path}");
     }
 }
 
 #[test]
 fn schemas() {
-    let (status, text) = shown(&api(None, true).handle(&Method::Get, "/v1/schema"));
+    let (status, text) = shown(&api(None, true).handle(&Method::Get, "/v1/schema", None));
     let body: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((status, &body["plugins"], &body["stream_plugins"]), (200, &json!({ "p": {} }), &json!({})));
     assert_eq!(body["main"].as_object().unwrap().len(), MAIN_SCHEMAS.len());
@@ -166,7 +183,20 @@ fn plugins_answer_at_their_own_paths() {
         (true, Method::Get, "/v1/plugin_info/x", (404, "<page>")),
         (false, Method::Get, "/v1/plugin_info", (404, "<page>")),
     ] {
-        let (status, text) = shown(&api(None, exports).handle(&method, path));
+        let (status, text) = shown(&api(None, exports).handle(&method, path, None));
         assert_eq!((status, text.trim_end()), want, "{method} {path}");
+    }
+}
+
+#[test]
+fn health_as_a_page() {
+    for path in ["/v1/healthcheck", "/v1/healthcheck/upstreams/u"] {
+        let reply = api(None, true).handle(&Method::Get, path, Some(b"text/html,*/*"));
+        assert_eq!(reply.fields.get("content-type"), Some(&b"text/html"[..]));
+        let (status, html) = shown(&reply);
+        assert_eq!(status, 200);
+        let row = "<tr bgcolor=\"#FF0000\"><td>1</td><td>/apisix/upstreams/u</td><td>http</td><td>10.0.0.1:80</td>\
+                   <td>mostly_unhealthy</td><td>1</td><td>3</td><td>2</td><td>4</td></tr>";
+        assert!(html.contains(row), "{html}");
     }
 }

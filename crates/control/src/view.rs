@@ -15,6 +15,21 @@ pub struct Problem {
     pub message: String,
 }
 
+/// A node as health checks see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // named as APISIX names them
+pub struct NodeHealth {
+    pub ip: String,
+    pub port: u16,
+    pub hostname: String,
+    pub hostheader: Option<String>,
+    pub status: &'static str,
+    pub success: u8,
+    pub http_failure: u8,
+    pub tcp_failure: u8,
+    pub timeout_failure: u8,
+}
+
 /// The gateway's configuration as the control API shows it.
 pub trait View: Send + Sync + 'static {
     /// One document.
@@ -29,6 +44,8 @@ pub trait View: Send + Sync + 'static {
     fn digest(&self) -> String;
     /// What is wrong with stored documents.
     fn problems(&self) -> Vec<Problem>;
+    /// The nodes of a document's upstream that are checked.
+    fn health(&self, key: &Key) -> Vec<NodeHealth>;
     /// Process-wide state, where metrics live.
     fn shared(&self) -> Arc<Shared>;
 }

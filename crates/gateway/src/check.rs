@@ -13,7 +13,7 @@ pub(crate) use references::{credential_keys, id_text};
 use crate::{
     flow::DocumentsView,
     plugins::{Checked, PluginSet, Purpose, describe},
-    upstream::CompiledUpstream,
+    upstream::{CompiledUpstream, Registry},
 };
 use model::{
     documents::{self, DocumentError, Key, Kind, PluginHolder},
@@ -53,7 +53,7 @@ pub fn check_alone(plugins: &PluginSet, shared: &Arc<Shared>, key: &Key, value: 
             if route.script.is_some() || route.script_id.is_some() {
                 return Err("failed to load 'script' string: this version has no Lua".to_owned());
             }
-            check_upstream(route.upstream.as_ref())?;
+            check_upstream(route.upstream.as_ref(), shared)?;
             check_plugins(plugins, shared, key, &route.plugins, false)?;
             if let Some(rule) = &route.vars {
                 Expr::compile(rule).map_err(|e| format!("failed to validate the 'vars' expression: {e}"))?;
@@ -65,10 +65,10 @@ pub fn check_alone(plugins: &PluginSet, shared: &Arc<Shared>, key: &Key, value: 
             if service.script.is_some() {
                 return Err("failed to load 'script' string: this version has no Lua".to_owned());
             }
-            check_upstream(service.upstream.as_ref())?;
+            check_upstream(service.upstream.as_ref(), shared)?;
             check_plugins(plugins, shared, key, &service.plugins, false)
         }
-        Kind::Upstream => check_upstream(Some(&documents::Upstream::parse(value).map_err(text)?)),
+        Kind::Upstream => check_upstream(Some(&documents::Upstream::parse(value).map_err(text)?), shared),
         Kind::Consumer => {
             let consumer = documents::Consumer::parse(value).map_err(text)?;
             check_plugins(plugins, shared, key, &consumer.plugins, true)
@@ -135,8 +135,8 @@ fn check_secret(plugins: &PluginSet, key: &Key, value: &Value) -> Result<(), Str
     }
 }
 
-fn check_upstream(upstream: Option<&documents::Upstream>) -> Result<(), String> {
-    upstream.map_or(Ok(()), |upstream| CompiledUpstream::compile(upstream).map(drop))
+fn check_upstream(upstream: Option<&documents::Upstream>, shared: &Shared) -> Result<(), String> {
+    upstream.map_or(Ok(()), |upstream| CompiledUpstream::check(upstream, &shared.kept(Registry::default)))
 }
 
 /// Every plugin must be known, fit its schema, and build.
@@ -157,7 +157,7 @@ fn check_plugins(
             plugin.credential(&config)?;
         } else {
             for upstream in plugin.build(&config, shared, &key.path())?.upstreams {
-                check_upstream(Some(&upstream))
+                check_upstream(Some(&upstream), shared)
                     .map_err(|e| format!("failed to check the configuration of plugin {name} err: {e}"))?;
             }
         }

@@ -1,6 +1,9 @@
 //! From settings as written to what engine, request path and APIs take.
 
-use crate::exchange::{Options, access_log::Escape};
+use crate::{
+    exchange::{Options, access_log::Escape},
+    upstream::{DiscoveryOptions, RegistryOptions},
+};
 use engine::{H2Limits, Limits, PoolLimits};
 use model::{
     differences::DifferenceId,
@@ -43,6 +46,17 @@ pub fn limits(settings: &Settings) -> Limits {
             header_list_bytes: written.h2.header_list_bytes,
             ..defaults.h2
         },
+    }
+}
+
+/// Settings of upstreams.
+pub fn upstreams(settings: &Settings) -> RegistryOptions {
+    RegistryOptions {
+        checks_nothing: settings.upstream.is_healthcheck_disabled,
+        discovery: settings.dns_discovery.as_ref().map(|dns| DiscoveryOptions {
+            servers: dns.servers.iter().filter_map(|text| settings::name_server(text)).collect(),
+            order: dns.order.clone(),
+        }),
     }
 }
 

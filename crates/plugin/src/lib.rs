@@ -34,6 +34,6 @@ pub use phases::{
 pub use reply::{Refusal, Reply, ReplyBody, refuse};
 pub use request::Request;
 pub use response::ResponseView;
-pub use stats::{Panics, Stats};
+pub use stats::{Health, NodeStatus, Panics, Stats};
 pub use upstream::{ChosenUpstream, UpstreamHead, UpstreamRequest};
 pub use vars::hostname;

@@ -1,5 +1,9 @@
 use parking_lot::Mutex;
-use std::{collections::BTreeMap, sync::atomic::AtomicU64};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{OnceLock, atomic::AtomicU64},
+};
 
 /// Counters of the whole gateway, written by the engine's side and read by exporters.
 #[derive(Debug, Default)]
@@ -20,6 +24,45 @@ pub struct Stats {
     pub problems: AtomicU64,
     /// Revision of the configuration in force.
     pub revision: AtomicU64,
+    /// What health checks see.
+    pub health: Health,
+}
+
+/// A node as health checks see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// Key of the document whose upstream it belongs to.
+    pub upstream: String,
+    /// Its address, or its name.
+    pub ip: String,
+    /// Its port.
+    pub port: u16,
+    /// Whether requests go there.
+    pub is_usable: bool,
+}
+
+type Provider = Box<dyn Fn() -> Vec<NodeStatus> + Send + Sync>;
+
+/// What health checks see, whenever somebody looks.
+#[derive(Default)]
+pub struct Health(OnceLock<Provider>);
+
+impl Health {
+    /// Says who knows; the first who says so does.
+    pub fn provide(&self, provider: impl Fn() -> Vec<NodeStatus> + Send + Sync + 'static) {
+        let _ = self.0.set(Box::new(provider));
+    }
+
+    /// The nodes that are checked.
+    pub fn nodes(&self) -> Vec<NodeStatus> {
+        self.0.get().map(|provider| provider()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Health").finish_non_exhaustive()
+    }
 }
 
 /// How often each plugin has panicked. There are only so many plugins.

@@ -16,14 +16,17 @@ use gateway::{
     flow::Flow,
     options,
     plugins::PluginSet,
-    upstream::dns::{DnsOptions, Resolver},
+    upstream::{
+        Registry,
+        dns::{DnsOptions, Resolver},
+    },
 };
-use model::settings::{Provider, Role, Settings, Severity};
-use plugin::{Reply, Shared};
+use model::settings::{Provider, Role, Settings, Severity, name_server};
+use plugin::{NodeStatus, Reply, Shared};
 use serde_json::{Value, json};
 use std::{
     io::Write,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     rc::Rc,
     sync::{
@@ -69,7 +72,11 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
         let _ = writeln!(std::io::stderr(), "portcullis: {notice}");
     }
     warn_of_unknown_plugins(&settings, &plugins);
+    let upstreams = shared.kept(Registry::default);
+    upstreams.configure(options::upstreams(&settings));
     let flow = background.block_on(open_flow(&settings, &plugins, &shared))?;
+    tell_health(&shared, &upstreams, &settings.deployment.etcd.prefix);
+    background.spawn(upstreams.run(dns(&settings)));
 
     let workers =
         settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
@@ -135,10 +142,6 @@ fn read_settings(config: Option<&Path>) -> anyhow::Result<Settings> {
             refused.push(notice.path.as_str());
         }
     }
-    if settings.upstream.is_healthcheck_disabled {
-        let why = "there is nothing to disable: this version does no health checks";
-        let _ = writeln!(std::io::stderr(), "portcullis: {name}: apisix.disable_upstream_healthcheck: {why}");
-    }
     if !refused.is_empty() {
         bail!("{name}: will not start without what was asked for: {}", refused.join(", "));
     }
@@ -163,6 +166,24 @@ fn warn_of_unknown_plugins(settings: &Settings, plugins: &PluginSet) {
     if !names.is_empty() {
         tracing::warn!(plugins = names.join(", "), "plugins in the settings that this version does not have");
     }
+}
+
+/// Lets exporters see what health checks see.
+fn tell_health(shared: &Shared, upstreams: &Arc<Registry>, prefix: &str) {
+    let (upstreams, prefix) = (upstreams.clone(), prefix.to_owned());
+    shared.stats.health.provide(move || {
+        let checked = upstreams.all_targets().into_iter();
+        let nodes = checked.flat_map(|(owner, targets)| {
+            let upstream = format!("{prefix}{owner}");
+            targets.into_iter().map(move |target| NodeStatus {
+                upstream: upstream.clone(),
+                ip: target.shown_host(),
+                port: target.port,
+                is_usable: target.is_usable(),
+            })
+        });
+        nodes.collect()
+    });
 }
 
 async fn open_flow(settings: &Settings, plugins: &Arc<PluginSet>, shared: &Arc<Shared>) -> anyhow::Result<Arc<Flow>> {
@@ -191,11 +212,8 @@ fn log_path(settings: &Settings, path: &str) -> PathBuf {
 }
 
 fn dns(settings: &Settings) -> DnsOptions {
-    let server = |text: &String| {
-        text.parse::<SocketAddr>().ok().or_else(|| text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53)))
-    };
     DnsOptions {
-        servers: settings.dns.servers.iter().filter_map(server).collect(),
+        servers: settings.dns.servers.iter().filter_map(|text| name_server(text)).collect(),
         valid: settings.dns.valid,
         timeout: settings.dns.timeout,
     }
@@ -403,7 +421,7 @@ impl Api for ControlService {
 
     async fn answer(&self, call: Call) -> Reply {
         match self.face {
-            Face::Control => self.api.handle(&call.method, &call.path),
+            Face::Control => self.api.handle(&call.method, &call.path, call.fields.get("accept")),
             Face::Status => self.api.status(&call.path),
             Face::Export => self.api.export(&call.method, &call.path),
         }

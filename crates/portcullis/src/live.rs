@@ -1,9 +1,11 @@
 //! The flow as the Admin and the control API see it.
 
 use admin::{Change, Configuration, Expected, WriteError};
+use control::NodeHealth;
 use gateway::{
     check,
     flow::{Flow, FlowError, Write},
+    upstream::Registry,
 };
 use model::documents::{Document, Key, Kind};
 use plugin::{Description, Shared};
@@ -102,6 +104,25 @@ impl control::View for Live {
     fn problems(&self) -> Vec<control::Problem> {
         let problems = self.0.problems().into_iter();
         problems.map(|p| control::Problem { key: p.key, json_path: p.json_path, message: p.message }).collect()
+    }
+
+    fn health(&self, key: &Key) -> Vec<NodeHealth> {
+        let targets = self.0.shared().kept(Registry::default).targets(&key.path());
+        let nodes = targets.iter().map(|target| {
+            let counts = target.counts();
+            NodeHealth {
+                ip: target.shown_host(),
+                port: target.port,
+                hostname: target.hostname.to_string(),
+                hostheader: target.host_header.as_deref().map(str::to_owned),
+                status: target.state().name(),
+                success: counts.success,
+                http_failure: counts.http_failure,
+                tcp_failure: counts.tcp_failure,
+                timeout_failure: counts.timeout_failure,
+            }
+        });
+        nodes.collect()
     }
 
     fn shared(&self) -> Arc<Shared> {

@@ -15,8 +15,16 @@ use engine::{
     h1::client::{Client, UpstreamError},
 };
 use plugin::{ChosenUpstream, Frames, Reply, SlotId, UpstreamHead};
-use std::{net::SocketAddr, sync::Arc, task::Poll, time::Instant};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 use wire::{BodyError, BodyLength, Frame, ResponseHead, Source};
+
+/// The nodes of a service that is not known yet are waited for so long.
+const DISCOVERY: Duration = Duration::from_secs(10);
 
 /// A connection for one attempt.
 struct Connected {
@@ -45,21 +53,32 @@ impl<'a> Exchange<'a> {
         let timeouts = Timeouts { connect: timeouts.connect, send: timeouts.send, read: timeouts.read };
         let pool_limits = upstream.pool.unwrap_or(self.edge.options.pool);
         let started = engine::now();
+        if upstream.is_unsettled() {
+            let _ = within(DISCOVERY, upstream.settled()).await;
+        }
         let mut picks = upstream.picks();
-        let mut retries_left = upstream.retries;
+        let mut retries_left = upstream.retries(picks.count());
         let mut failure: Option<AttemptError> = None;
         loop {
             if upstream.retry_timeout.is_some_and(|limit| failure.is_some() && (engine::now() - started) >= limit) {
                 tracing::warn!("the time for retries is over");
                 return self.fail(502).await;
             }
-            let Some(pick) = picks.next() else {
-                let Some(error) = failure else {
-                    tracing::error!(route = %self.route_id(), "no valid upstream node");
-                    return self.reply(Reply::status(503), Source::Gateway).await;
-                };
-                return self.fail(response::status_of(&error)).await;
+            if let Some(error) = &failure {
+                picks.failed(matches!(error, AttemptError::TimedOut(_)));
+            }
+            let Some(pick) = picks.next(&self.cx) else {
+                let is_empty = picks.count() == 0;
+                tracing::error!(route = %self.route_id(), tried = self.cx.tried.len(), "no valid upstream node");
+                match (&failure, is_empty) {
+                    (Some(_), _) => return self.fail(502).await,
+                    (None, true) => return self.reply(Reply::status(503), Source::Gateway).await,
+                    (None, false) => return self.reply(Reply::status(502), Source::Gateway).await,
+                }
             };
+            if upstream.counts_answers() {
+                self.counted = Some((upstream.clone(), pick.clone()));
+            }
             match self.attempt(&upstream, &pick, timeouts, route).await {
                 Ok((relay, head, addr)) => {
                     return self.answer(relay, head, addr, &pool_limits, started).await;
@@ -151,7 +170,7 @@ impl<'a> Exchange<'a> {
 
     async fn connect(&mut self, addr: SocketAddr, timeouts: Timeouts, may_use_pool: bool) -> Result<Connected, Failed> {
         if may_use_pool && let Some(client) = self.edge.pool.take(&PoolTarget { addr }) {
-            self.cx.timings.upstream_connect = Some(std::time::Duration::ZERO);
+            self.cx.timings.upstream_connect = Some(Duration::ZERO);
             return Ok(Connected { client, is_pooled: true });
         }
         let begun = engine::now();

@@ -16,7 +16,7 @@ use crate::{
     flow::Flow,
     route::RouteQuery,
     snapshot::{CompiledRoute, Snapshot},
-    upstream::dns::Resolver,
+    upstream::{CompiledUpstream, Pick, dns::Resolver},
 };
 use access_log::AccessLog;
 use bytes::Bytes;
@@ -170,6 +170,7 @@ impl Edge {
             chain: EffectiveChain::none(),
             downstream: &downstream,
             is_logged: false,
+            counted: None,
             upgrade,
             takes_trailers,
         };
@@ -250,6 +251,8 @@ struct Exchange<'a> {
     chain: EffectiveChain,
     downstream: &'a Rc<dyn Downstream>,
     is_logged: bool,
+    /// The upstream and the node whose health depends on what is answered.
+    counted: Option<(Arc<CompiledUpstream>, Pick)>,
     upgrade: Option<Vec<u8>>,
     takes_trailers: bool,
 }
@@ -299,6 +302,9 @@ impl Exchange<'_> {
         (cx.response.bytes_sent, cx.response.body_bytes_sent) = self.downstream.bytes_sent();
         cx.response.bytes_received = self.downstream.bytes_received();
         run::log(self.held.0.global(), &self.chain, cx);
+        if let Some((upstream, node)) = self.counted.take() {
+            upstream.answered(&node, cx.response.status);
+        }
         if let Some(log) = &self.edge.access_log {
             log.write(cx);
         }

@@ -8,7 +8,7 @@ use super::{CompiledRoute, Problem, Snapshot, Written};
 use crate::{
     chain::{Chain, Slot},
     plugins::{Checked, PluginSet, Purpose},
-    upstream::CompiledUpstream,
+    upstream::{CompiledUpstream, Registry},
 };
 use model::{
     documents::{self, Key, Kind},
@@ -28,6 +28,7 @@ use std::{
 pub(crate) struct Compiler {
     plugins: Arc<PluginSet>,
     shared: Arc<Shared>,
+    upstreams: Arc<Registry>,
     snapshot: Snapshot,
     /// Plugin instances by owner, with the configuration that they were built from.
     slots: HashMap<String, Vec<(String, Value, Arc<Slot>)>>,
@@ -68,6 +69,7 @@ impl Compiler {
     pub(crate) fn new(plugins: Arc<PluginSet>, shared: Arc<Shared>, router: Router) -> Self {
         Self {
             snapshot: Snapshot::empty(&plugins, router),
+            upstreams: shared.kept(Registry::default),
             plugins,
             shared,
             slots: HashMap::new(),
@@ -229,11 +231,15 @@ impl Compiler {
         }
         let description = &plugin.description;
         let hooks = plugin.build(&config, &self.shared, owner)?;
-        let upstreams = hooks.upstreams.iter().map(|written| self.own_upstream(name, written));
+        let id = Slot::next_id();
+        let upstreams = hooks.upstreams.iter().enumerate().map(|(index, written)| {
+            CompiledUpstream::compile_own(written, &format!("{owner}#{name}[{index}]"), id.0, &self.upstreams)
+                .map_err(|reason| format!("failed to check the configuration of plugin {name} err: {reason}"))
+        });
         let upstreams = upstreams.collect::<Result<_, String>>()?;
         let filter_need = meta.filter.as_ref().map_or(BodyNeed::NONE, Expr::body_need);
         Ok(Some(Slot {
-            id: Slot::next_id(),
+            id,
             name: description.name,
             priority: meta.priority.unwrap_or(description.priority),
             class: description.spec.class,
@@ -243,12 +249,6 @@ impl Compiler {
             meta,
             body_need: BodyNeed::of_config(&config).and(filter_need),
         }))
-    }
-
-    fn own_upstream(&self, plugin: &str, written: &documents::Upstream) -> Result<Arc<CompiledUpstream>, String> {
-        CompiledUpstream::compile(written)
-            .map(Arc::new)
-            .map_err(|reason| format!("failed to check the configuration of plugin {plugin} err: {reason}"))
     }
 
     // === what every request passes

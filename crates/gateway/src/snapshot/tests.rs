@@ -1,5 +1,5 @@
 use super::*;
-use crate::route::RouteQuery;
+use crate::{route::RouteQuery, upstream::tests::NoRequest};
 use model::{
     documents::Key,
     vars::{Lookup, Value as VarValue, VarName},
@@ -173,7 +173,7 @@ fn behaviour(snapshot: &Snapshot) -> Value {
                     "plugins": route.chain.slots().iter().map(|s| (s.name, s.priority)).collect::<Vec<_>>(),
                     "missing": route.missing,
                     "quarantined": route.quarantined,
-                    "upstream": upstream.map(|u| u.picks().next().map(|node| node.name.to_string())).map_err(|e| e.to_string()),
+                    "upstream": upstream.map(|u| u.picks().next(&NoRequest).map(|node| node.name.to_string())).map_err(|e| e.to_string()),
                 })
             });
             seen.push(route);

@@ -22,6 +22,8 @@ use std::{
 
 /// Names kept per worker.
 const CACHE: usize = 4096;
+/// Answers that a worker's resolver keeps itself; they are kept here by name, and would only be kept twice.
+const OWN_CACHE: u64 = 16;
 /// How long a name without an address is not asked for again.
 const NEGATIVE: Duration = Duration::from_secs(1);
 
@@ -94,8 +96,11 @@ impl Resolver {
                 self.wait(&node.host, lookup).await
             }
             _ => {
-                let resolver =
-                    self.resolver.get_or_init(|| build(&self.options)).as_ref().map_err(|e| unresolved(e))?;
+                let resolver = self
+                    .resolver
+                    .get_or_init(|| resolver(&self.options, OWN_CACHE))
+                    .as_ref()
+                    .map_err(|e| unresolved(e))?;
                 let lookup = ask(resolver.clone(), node.host.clone(), self.options.clone()).boxed_local().shared();
                 self.remember(&node.host, Name::Asked { lookup: lookup.clone(), since: Instant::now() });
                 self.wait(&node.host, lookup).await
@@ -145,7 +150,11 @@ async fn ask(resolver: TokioResolver, name: Box<str>, options: DnsOptions) -> (A
     }
 }
 
-fn build(options: &DnsOptions) -> Result<TokioResolver, String> {
+/// A resolver that keeps so many answers itself.
+///
+/// # Errors
+/// Why there is none: the system's configuration cannot be read.
+pub(super) fn resolver(options: &DnsOptions, cache: u64) -> Result<TokioResolver, String> {
     let mut builder = if options.servers.is_empty() {
         TokioResolver::builder_tokio().map_err(|error| error.to_string())?
     } else {
@@ -161,8 +170,7 @@ fn build(options: &DnsOptions) -> Result<TokioResolver, String> {
     };
     let opts = builder.options_mut();
     opts.timeout = options.timeout;
-    // Answers are kept here, by name; its own cache would only keep them twice.
-    opts.cache_size = 16;
+    opts.cache_size = cache;
     opts.negative_max_ttl = Some(NEGATIVE);
     if let Some(valid) = options.valid {
         opts.positive_min_ttl = Some(valid);

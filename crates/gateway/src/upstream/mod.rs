@@ -1,23 +1,43 @@
 //! Upstreams as compiled, and the choice of a node.
 
+mod chash;
+mod discovery;
 pub mod dns;
+mod ewma;
+pub mod health;
+mod least_conn;
+mod node;
+mod priority;
+mod registry;
+mod roundrobin;
+#[cfg(test)]
+pub(crate) mod tests;
 
+pub use node::{Node, Pick};
+pub use priority::Picks;
+pub use registry::{DiscoveryOptions, Registry, RegistryOptions};
+
+use arc_swap::ArcSwap;
+use chash::HashKey;
+use discovery::Service;
 use engine::PoolLimits;
+use ewma::Pace;
+use health::{Checker, Place, Report, Rules};
+use least_conn::LeastConn;
 use model::documents::{self, PassHost, Scheme};
-use smallvec::SmallVec;
+use parking_lot::Mutex;
+use priority::{Algorithm, Memory, Nodes};
 use std::{
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    collections::HashMap,
+    fmt,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-/// Longest cycle of the weighted round robin; larger weights are scaled down to it.
-const MAX_CYCLE: u64 = 4096;
 /// Attempts at the very most, whatever `retries` says.
 const MAX_RETRIES: u32 = 32;
+/// Behind it, in the owner of an upstream that a plugin has brought, is the instance of the plugin.
+const OWN: char = '\0';
 
 /// How long an upstream may take.
 #[derive(Debug, Clone, Copy)]
@@ -44,45 +64,22 @@ impl From<&documents::Timeout> for Timeouts {
     }
 }
 
-/// A node as compiled.
-#[derive(Debug)]
-pub struct Node {
-    /// As configured, with its port when it has one.
-    pub name: Arc<str>,
-    /// Host without port.
-    pub host: Box<str>,
-    /// Its address, unless the host is a name.
-    pub ip: Option<IpAddr>,
-    /// Its port.
-    pub port: u16,
-    /// The `Host` that it sees when it is named by its own name.
-    own_host: Box<[u8]>,
-    priority: i64,
-}
-
-/// A node that was picked.
-pub type Pick = Arc<Node>;
-
-impl Node {
-    /// As configured.
-    pub fn name(&self) -> Arc<str> {
-        self.name.clone()
-    }
-}
-
 /// An upstream as compiled.
-#[derive(Debug)]
 pub struct CompiledUpstream {
-    nodes: Vec<Arc<Node>>,
-    /// Indexes of nodes in the order of the weighted round robin.
-    cycle: Vec<u16>,
-    cursor: AtomicUsize,
+    owner: Box<str>,
+    registry: Arc<Registry>,
+    algorithm: Algorithm,
+    nodes: ArcSwap<Nodes>,
+    /// Held by who changes the nodes.
+    changing: Mutex<()>,
+    checker: Option<Arc<Checker>>,
+    service: OnceLock<Arc<Service>>,
+    default_port: u16,
     pass_host: PassHost,
     upstream_host: Option<Box<str>>,
     /// Timeouts.
     pub timeouts: Timeouts,
-    /// Further attempts after a failed one.
-    pub retries: u32,
+    retries: Option<u32>,
     /// Time after which no further attempt begins.
     pub retry_timeout: Option<Duration>,
     /// How its connections are kept.
@@ -90,58 +87,62 @@ pub struct CompiledUpstream {
 }
 
 impl CompiledUpstream {
-    /// Compiles an upstream.
+    /// Whether this version can do all of it.
     ///
     /// # Errors
-    /// What of it this version cannot do.
-    pub fn compile(written: &documents::Upstream) -> Result<Self, String> {
+    /// What it cannot.
+    pub fn check(written: &documents::Upstream, registry: &Registry) -> Result<(), String> {
+        Self::read(written, registry).map(drop)
+    }
+
+    fn read(written: &documents::Upstream, registry: &Registry) -> Result<(Algorithm, Option<Rules>), String> {
         if written.scheme != Scheme::Http {
             return Err("only upstreams of the scheme http can be reached by this version".to_owned());
         }
-        if written.algorithm != "roundrobin" {
-            return Err(format!(
-                "the balancer \"{}\" is not available in this version, only roundrobin is",
-                written.algorithm
-            ));
+        let algorithm = match written.algorithm.as_str() {
+            "roundrobin" => Algorithm::RoundRobin,
+            "chash" => Algorithm::Chash(HashKey::compile(written)),
+            "least_conn" => Algorithm::LeastConn,
+            "ewma" => Algorithm::Ewma,
+            other => {
+                return Err(format!(
+                    "the balancer \"{other}\" does not exist, only roundrobin, chash, least_conn and ewma do"
+                ));
+            }
+        };
+        match (written.service_name.as_deref(), written.discovery_type.as_deref()) {
+            (None, _) => {}
+            (Some(_), Some("dns")) if registry.options().discovery.is_some() => {}
+            (Some(_), Some("dns")) => {
+                return Err("discovery_type dns needs discovery.dns in config.yaml".to_owned());
+            }
+            (Some(_), other) => {
+                let other = other.unwrap_or_default();
+                return Err(format!("discovery_type \"{other}\" is not available in this version, only dns is"));
+            }
         }
-        if written.checks.is_some() {
-            return Err("health checks are not available in this version".to_owned());
-        }
-        if written.discovery_type.is_some() || written.service_name.is_some() {
-            return Err("service discovery is not available in this version".to_owned());
-        }
-        let default_port = written.scheme.default_port().unwrap_or(80);
-        let mut nodes = Vec::new();
-        let mut weights = Vec::new();
-        for node in written.nodes.iter().flatten() {
-            let name = match node.port {
-                Some(port) => format!("{}:{port}", node.host),
-                None => node.host.clone(),
-            };
-            nodes.push(Arc::new(Node {
-                name: name.into(),
-                host: node.host.as_str().into(),
-                ip: node.ip(),
-                port: node.port.unwrap_or(default_port),
-                own_host: match node.port {
-                    Some(port) if port != default_port => format!("{}:{port}", node.host).into_bytes().into(),
-                    _ => node.host.as_bytes().into(),
-                },
-                priority: node.priority,
-            }));
-            weights.push(u64::from(node.weight));
-        }
-        let usable = weights.iter().filter(|w| **w > 0).count();
-        let retries = written.retries.unwrap_or_else(|| u32::try_from(usable.saturating_sub(1)).unwrap_or(u32::MAX));
-        let cycle = cycle(&nodes, &weights);
-        Ok(Self {
-            cursor: AtomicUsize::new(if cycle.is_empty() { 0 } else { rand::random_range(0..cycle.len()) }),
-            cycle,
-            nodes,
+        Ok((algorithm, written.checks.as_ref().map(Rules::compile).transpose()?))
+    }
+
+    /// Compiles the upstream of the document `owner`. What was known of the nodes of the one that it replaces stays known.
+    ///
+    /// # Errors
+    /// What of it this version cannot do; nothing was changed then.
+    pub fn compile(written: &documents::Upstream, owner: &str, registry: &Arc<Registry>) -> Result<Arc<Self>, String> {
+        let (algorithm, rules) = Self::read(written, registry)?;
+        let this = Arc::new(Self {
+            owner: owner.into(),
+            registry: registry.clone(),
+            algorithm,
+            nodes: ArcSwap::from_pointee(Nodes::none()),
+            changing: Mutex::default(),
+            checker: registry.checker(owner, rules),
+            service: OnceLock::new(),
+            default_port: written.scheme.default_port().unwrap_or(80),
             pass_host: written.pass_host,
             upstream_host: written.upstream_host.as_deref().map(Into::into),
             timeouts: written.timeout.as_ref().map(Into::into).unwrap_or_default(),
-            retries: retries.min(MAX_RETRIES),
+            retries: written.retries,
             retry_timeout: written.retry_timeout.filter(|t| *t > 0.0).and_then(|t| Duration::try_from_secs_f64(t).ok()),
             pool: written.keepalive_pool.map(|pool| PoolLimits {
                 size: usize::try_from(pool.size).unwrap_or(usize::MAX),
@@ -149,13 +150,107 @@ impl CompiledUpstream {
                 requests: u64::from(pool.requests),
                 ..PoolLimits::default()
             }),
-        })
+        });
+        match &written.service_name {
+            Some(name) => {
+                let _ = this.service.set(registry.service(name, &this));
+            }
+            None => this.renew(written.nodes.as_deref().unwrap_or_default()),
+        }
+        Ok(this)
     }
 
-    /// The nodes for one request: the next of the round robin, then those that were not tried yet; higher priorities first.
-    pub fn picks(&self) -> Picks<'_> {
-        let at = self.cursor.fetch_add(1, Ordering::Relaxed);
-        Picks { upstream: self, at, tried: SmallVec::new(), given: 0 }
+    /// Compiles an upstream that a plugin has brought. It is a new one with each instance of the plugin, which `instance` tells
+    /// apart, and ends with it.
+    ///
+    /// # Errors
+    /// See [`CompiledUpstream::compile`].
+    pub fn compile_own(
+        written: &documents::Upstream,
+        owner: &str,
+        instance: usize,
+        registry: &Arc<Registry>,
+    ) -> Result<Arc<Self>, String> {
+        Self::compile(written, &format!("{owner}{OWN}{instance}"), registry)
+    }
+
+    /// Follows a change of the nodes. Requests that have begun go on with those that they know.
+    fn renew(&self, written: &[documents::Node]) {
+        let mut nodes: Vec<Node> = Vec::with_capacity(written.len());
+        let mut places = HashMap::new();
+        for node in written.iter().map(|node| Node::compile(node, self.default_port)) {
+            // Of those that are written twice the last one counts.
+            let place = *places.entry((node.address.clone(), node.priority)).or_insert(nodes.len());
+            match nodes.get_mut(place) {
+                Some(same) => *same = node,
+                None => nodes.push(node),
+            }
+        }
+        let _changing = self.changing.lock();
+        if let Some(checker) = &self.checker {
+            let rewritten_host = self.upstream_host.as_deref().filter(|_| self.pass_host == PassHost::Rewrite);
+            checker.assign(&mut nodes, Place { rewritten_host });
+        }
+        let all: Arc<[Pick]> = nodes.into_iter().map(Arc::new).collect();
+        self.nodes.store(Arc::new(Nodes::new(all, &self.algorithm, self.checker.as_deref(), self, None)));
+    }
+
+    /// The nodes, grouped by what is known of their health now.
+    fn nodes(&self) -> Arc<Nodes> {
+        let nodes = self.nodes.load_full();
+        let Some(checker) = self.checker.as_deref().filter(|checker| checker.version() != nodes.version) else {
+            return nodes;
+        };
+        let _changing = self.changing.lock();
+        let nodes = self.nodes.load_full();
+        if checker.version() == nodes.version {
+            return nodes;
+        }
+        let nodes = Arc::new(Nodes::new(nodes.all.clone(), &self.algorithm, Some(checker), self, Some(&nodes)));
+        self.nodes.store(nodes.clone());
+        nodes
+    }
+
+    /// The nodes for one request; from the first one on they are checked.
+    pub fn picks(self: &Arc<Self>) -> Picks {
+        if let Some(checker) = &self.checker {
+            checker.begin();
+        }
+        Picks::new(self.clone(), self.nodes())
+    }
+
+    /// Waits until its nodes are known, or known not to be, where they have to be found first.
+    pub async fn settled(&self) {
+        if let Some(service) = self.service.get().filter(|_| self.nodes.load().all.is_empty()) {
+            service.settled().await;
+        }
+    }
+
+    /// Whether its nodes have to be found before a request can go there.
+    pub fn is_unsettled(&self) -> bool {
+        self.service.get().is_some() && self.nodes.load().all.is_empty()
+    }
+
+    /// Further attempts after a failed one: one for each other of the `count` nodes, unless it says how many.
+    pub fn retries(&self, count: usize) -> u32 {
+        let others = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.retries.unwrap_or(others).min(MAX_RETRIES)
+    }
+
+    /// Whether the health of its nodes depends on their answers to requests.
+    pub fn counts_answers(&self) -> bool {
+        self.checker.as_ref().is_some_and(|checker| checker.counts_answers())
+    }
+
+    /// A request was answered with this status, by this node or in its stead.
+    pub fn answered(&self, node: &Node, status: u16) {
+        self.report(node, Report::Status(status));
+    }
+
+    fn report(&self, node: &Node, report: Report) {
+        if let (Some(checker), Some(target)) = (&self.checker, &node.target) {
+            checker.report(target, report);
+        }
     }
 
     /// The `Host` that a node sees.
@@ -168,132 +263,28 @@ impl CompiledUpstream {
     }
 }
 
-/// See [`CompiledUpstream::picks`].
-#[derive(Debug)]
-pub struct Picks<'a> {
-    upstream: &'a CompiledUpstream,
-    at: usize,
-    tried: SmallVec<[u16; 4]>,
-    given: usize,
-}
-
-impl Iterator for Picks<'_> {
-    type Item = Pick;
-
-    fn next(&mut self) -> Option<Pick> {
-        let cycle = &self.upstream.cycle;
-        let nodes = &self.upstream.nodes;
-        let mut best: Option<(usize, u16, i64)> = None;
-        for step in 0..cycle.len() {
-            let index = *cycle.get((self.at.wrapping_add(step)) % cycle.len())?;
-            if self.tried.contains(&index) {
-                continue;
-            }
-            let priority = nodes.get(usize::from(index))?.priority;
-            if best.is_none_or(|(.., p)| priority > p) {
-                best = Some((step, index, priority));
-                if self.upstream.is_flat() {
-                    break;
-                }
-            }
-        }
-        let index = match best {
-            Some((step, index, _)) => {
-                self.at = self.at.wrapping_add(step);
-                index
-            }
-            // All were tried: another turn, for whom `retries` allows more attempts than there are nodes.
-            None if !self.tried.is_empty() => {
-                let again = *self.tried.get(self.given % self.tried.len())?;
-                self.given += 1;
-                return nodes.get(usize::from(again)).cloned();
-            }
-            None => return None,
-        };
-        self.tried.push(index);
-        self.given += 1;
-        nodes.get(usize::from(index)).cloned()
+impl fmt::Debug for CompiledUpstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nodes = self.nodes.load();
+        f.debug_struct("CompiledUpstream").field("owner", &self.owner).field("nodes", &nodes).finish_non_exhaustive()
     }
 }
 
-impl CompiledUpstream {
-    fn is_flat(&self) -> bool {
-        let mut priorities = self.nodes.iter().map(|n| n.priority);
-        let first = priorities.next();
-        priorities.all(|p| Some(p) == first)
+impl Drop for CompiledUpstream {
+    fn drop(&mut self) {
+        // Nobody else ends the checks of an upstream that is no document's.
+        if self.owner.contains(OWN) {
+            self.registry.forget(&self.owner);
+        }
     }
 }
 
-/// The order of a weighted round robin that spreads each node's turns evenly (as nginx' smooth one does).
-fn cycle(nodes: &[Arc<Node>], weights: &[u64]) -> Vec<u16> {
-    let sum: u64 = weights.iter().sum();
-    if sum == 0 || nodes.len() > usize::from(u16::MAX) {
-        return Vec::new();
-    }
-    let divisor = weights.iter().copied().filter(|w| *w > 0).fold(0, gcd).max(1);
-    let mut scaled: Vec<u64> = weights.iter().map(|w| w / divisor).collect();
-    let total: u64 = scaled.iter().sum();
-    if total > MAX_CYCLE {
-        for weight in scaled.iter_mut().filter(|w| **w > 0) {
-            *weight = (u128::from(*weight) * u128::from(MAX_CYCLE) / u128::from(total)).max(1) as u64;
-        }
-    }
-    let total: i64 = scaled.iter().sum::<u64>() as i64;
-    let mut current = vec![0i64; scaled.len()];
-    let mut order = Vec::with_capacity(total as usize);
-    for _ in 0..total {
-        for (value, weight) in current.iter_mut().zip(&scaled) {
-            *value += *weight as i64;
-        }
-        let best = current.iter().enumerate().rev().max_by_key(|(_, v)| **v).map_or(0, |(i, _)| i);
-        if let Some(value) = current.get_mut(best) {
-            *value -= total;
-        }
-        order.push(best as u16);
-    }
-    order
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn compile(value: &serde_json::Value) -> CompiledUpstream {
-        CompiledUpstream::compile(&documents::Upstream::parse(value).unwrap()).unwrap()
+impl Memory for CompiledUpstream {
+    fn least_conn(&self, priority: i64) -> Arc<LeastConn> {
+        self.registry.least_conn(&self.owner, priority)
     }
 
-    #[test]
-    fn weights_are_kept_over_a_cycle_and_zero_is_never_picked() {
-        let upstream = compile(&json!({"nodes": {"10.0.0.1:80": 3, "10.0.0.2:80": 1, "10.0.0.3:80": 0}}));
-        let mut counts = std::collections::BTreeMap::new();
-        for _ in 0..400 {
-            *counts.entry(upstream.picks().next().unwrap().name.to_string()).or_insert(0) += 1;
-        }
-        assert_eq!(counts.into_iter().collect::<Vec<_>>(), [("10.0.0.1:80".into(), 300), ("10.0.0.2:80".into(), 100)]);
-    }
-
-    #[test]
-    fn a_retry_takes_another_node_and_lower_priorities_come_last() {
-        let upstream = compile(&json!({"nodes": [
-            {"host": "10.0.0.1", "port": 1, "weight": 1},
-            {"host": "10.0.0.2", "port": 1, "weight": 1},
-            {"host": "10.0.0.3", "port": 1, "weight": 9, "priority": -1}
-        ]}));
-        for _ in 0..20 {
-            let names: Vec<_> = upstream.picks().take(3).map(|p| p.name.to_string()).collect();
-            assert_eq!(names[2], "10.0.0.3:1");
-            assert_ne!(names[0], names[1]);
-        }
-        assert_eq!(upstream.retries, 2);
-    }
-
-    #[test]
-    fn no_nodes_no_pick() {
-        assert!(compile(&json!({"nodes": []})).picks().next().is_none());
+    fn pace(&self, address: &str) -> Arc<Pace> {
+        self.registry.pace(address)
     }
 }

@@ -4,6 +4,7 @@
 //! `parse` of each kind runs APISIX's checks in APISIX's order and wording: those that need nothing but the document.
 //! References to other documents, plugin schemas, expressions, scripts and certificates are checked where they are known.
 
+mod checks;
 mod consumer;
 mod fields;
 mod key;
@@ -20,6 +21,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use self::checks::{Active, CheckType, Checks, Healthy, Passive, PassiveHealthy, PassiveUnhealthy, Unhealthy};
 pub use self::consumer::Consumer;
 pub use self::fields::Timeout;
 pub use self::key::{Key, KeyError};

@@ -3,6 +3,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::checks::Checks;
 use super::fields::{self, Timeout, debug_by_id};
 use super::kind::hash_key;
 use super::{DocumentError, Kind, read};
@@ -55,7 +56,7 @@ pub struct Upstream {
     pub keepalive_pool: Option<KeepalivePool>,
     /// Health checks.
     #[serde(default)]
-    pub checks: Option<Value>,
+    pub checks: Option<Checks>,
     /// Client certificate and verification.
     #[serde(default)]
     pub tls: Option<Value>,

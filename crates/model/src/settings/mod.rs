@@ -5,6 +5,7 @@
 
 mod admin;
 mod deployment;
+mod discovery;
 mod error;
 mod limits;
 mod listen;
@@ -26,12 +27,13 @@ use serde_json::{Map, Value};
 
 pub use admin::{Admin, AdminKey, AdminRole};
 pub use deployment::{Deployment, Etcd, EtcdTls, Provider, Role};
+pub use discovery::{DnsDiscovery, RecordType};
 pub use error::SettingsError;
 pub use limits::{H2Limits, Limits};
 pub use listen::{Endpoint, Listen};
 pub use log::{AccessLog, ErrorLog, Escape, Level};
 pub use notice::{Notice, Severity};
-pub use proxy::{DataEncryption, Dns, RealIp, UpstreamDefaults};
+pub use proxy::{DataEncryption, Dns, RealIp, UpstreamDefaults, name_server};
 pub use routing::{Router, Routing};
 pub use units::ByteSize;
 
@@ -68,6 +70,8 @@ pub struct Settings {
     pub deployment: Deployment,
     /// Names and where they are resolved.
     pub dns: Dns,
+    /// Where services are looked up, when `discovery.dns` is written.
+    pub dns_discovery: Option<DnsDiscovery>,
     /// Encryption of fields at rest.
     pub data_encryption: DataEncryption,
     /// Whose headers tell the client's address.
@@ -142,6 +146,7 @@ impl Settings {
             status: listen::read_status(reader)?,
             deployment: Deployment::read(reader, env)?,
             dns: Dns::read(reader)?,
+            dns_discovery: DnsDiscovery::read(reader)?,
             data_encryption: DataEncryption::read(reader)?,
             real_ip: RealIp::read(reader)?,
             upstream: UpstreamDefaults::read(reader)?,

@@ -1,6 +1,6 @@
 //! Between client and upstream: addresses, names, connections, keys.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -96,6 +96,11 @@ impl Dns {
             timeout: reader.take("apisix.resolver_timeout")?.unwrap_or(Duration::from_secs(5)),
         })
     }
+}
+
+/// The address of a name server, whose port may be left out.
+pub fn name_server(text: &str) -> Option<SocketAddr> {
+    text.parse().ok().or_else(|| text.parse().ok().map(|ip| SocketAddr::new(ip, 53)))
 }
 
 /// Encryption of fields at rest.

@@ -97,7 +97,8 @@ fn what_is_not_honoured_is_said() {
         ("apisix: {nope: 1}", &[("apisix.nope", Severity::Ignored)]),
         ("nope: {a: 1}", &[("nope", Severity::Ignored)]),
         ("portcullis: {limits: {nope: 1}}", &[("portcullis.limits.nope", Severity::Refuse)]),
-        ("discovery: {dns: {servers: [a]}}", &[("discovery", Severity::Refuse)]),
+        ("discovery: {dns: {servers: ['127.0.0.1:8600', '[::1]:53', 10.0.0.1], order: [last, A]}}", &[]),
+        ("discovery: {eureka: {host: [a]}}", &[("discovery.eureka", Severity::Refuse)]),
         ("wasm: ~", &[]),
         (
             "nginx_config: {http: {client_max_body_size: 0}}",

@@ -27,6 +27,7 @@ impl Compiler {
         let Some(written) = new else {
             self.unplace(id);
             self.slots.remove(&owner);
+            self.upstreams.forget(&owner);
             self.forget_dependent(id);
             self.written_routes.remove(id);
             return Ok(());
@@ -39,6 +40,7 @@ impl Compiler {
                 Ok(())
             }
             Ok(None) => {
+                self.upstreams.forget(&owner);
                 self.unplace(id);
                 Ok(())
             }
@@ -68,7 +70,13 @@ impl Compiler {
         }
         let conditions = conditions(&written)?;
         let own = self.chain(owner, &written.plugins, false)?;
-        let inline = written.upstream.as_ref().map(CompiledUpstream::compile).transpose()?;
+        let inline = match &written.upstream {
+            Some(upstream) => Some(CompiledUpstream::compile(upstream, owner, &self.upstreams)?),
+            None => {
+                self.upstreams.forget(owner);
+                None
+            }
+        };
         let service = written.service_id.as_ref().map(|id| self.services.get(id));
         let plugin_config = written.plugin_config_id.as_ref().map(|id| self.plugin_configs.get(id));
         let mut quarantined = None;
@@ -108,7 +116,7 @@ impl Compiler {
             service => Chain::merge([&own, plugin_config, service.map_or(&*none, |s| &s.chain)]),
         };
         let upstream = match (inline, &written.upstream_id, service) {
-            (Some(inline), ..) => UpstreamRef::Inline(Arc::new(inline)),
+            (Some(inline), ..) => UpstreamRef::Inline(inline),
             (None, Some(id), _) => UpstreamRef::Id(id.as_str().into()),
             (None, None, Some(service)) => service.upstream.clone(),
             (None, None, None) => UpstreamRef::None,

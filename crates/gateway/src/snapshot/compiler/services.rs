@@ -34,6 +34,7 @@ impl Compiler {
         let outcome = match new {
             None => {
                 self.slots.remove(&owner);
+                self.upstreams.forget(&owner);
                 self.services.remove(id);
                 Ok(())
             }
@@ -57,8 +58,11 @@ impl Compiler {
             return Err("script needs Lua, which this version does not have".to_owned().into());
         }
         let chain = Arc::new(self.chain(owner, &written.plugins, false)?);
+        if written.upstream.is_none() {
+            self.upstreams.forget(owner);
+        }
         let upstream = match (&written.upstream, &written.upstream_id) {
-            (Some(upstream), _) => UpstreamRef::Inline(Arc::new(CompiledUpstream::compile(upstream)?)),
+            (Some(upstream), _) => UpstreamRef::Inline(CompiledUpstream::compile(upstream, owner, &self.upstreams)?),
             (None, Some(id)) => UpstreamRef::Id(id.as_str().into()),
             (None, None) => UpstreamRef::None,
         };
@@ -98,16 +102,18 @@ impl Compiler {
     }
 
     pub(super) fn upstream(&mut self, id: &str, new: Option<&Value>) -> Result<(), Wrong> {
+        let owner = format!("/upstreams/{id}");
         let Some(value) = new else {
+            self.upstreams.forget(&owner);
             self.snapshot.upstreams.remove(id.as_bytes());
             return Ok(());
         };
         let compiled = documents::Upstream::load(value)
             .map_err(Wrong::from)
-            .and_then(|written| CompiledUpstream::compile(&written).map_err(Wrong::from));
+            .and_then(|written| CompiledUpstream::compile(&written, &owner, &self.upstreams).map_err(Wrong::from));
         match compiled {
             Ok(upstream) => {
-                self.snapshot.upstreams.insert(id.as_bytes(), Some(Arc::new(upstream)));
+                self.snapshot.upstreams.insert(id.as_bytes(), Some(upstream));
                 Ok(())
             }
             Err(wrong) => {

@@ -80,6 +80,13 @@ fn gauges(stats: &Stats, hostname: &str) -> Blocks {
         let labels = labels(&[("plugin", plugin.as_bytes())], &[], &Family::default(), &[]);
         block.lines.insert(("", labels), vec![(None, count as f64)]);
     }
+    let block = open(&mut blocks, "upstream_status", "gauge", "Upstream status from health check");
+    for node in stats.health.nodes() {
+        let port = node.port.to_string();
+        let leading = [("name", node.upstream.as_bytes()), ("ip", node.ip.as_bytes()), ("port", port.as_bytes())];
+        let labels = labels(&leading, &[], &Family::default(), &[]);
+        block.lines.insert(("", labels), vec![(None, f64::from(u8::from(node.is_usable)))]);
+    }
     let block = open(&mut blocks, "node_info", "gauge", "Info of APISIX node");
     let version = env!("CARGO_PKG_VERSION").as_bytes();
     let labels = labels(&[("hostname", hostname.as_bytes()), ("version", version)], &[], &Family::default(), &[]);
