@@ -4,6 +4,7 @@
 
 mod admin;
 mod admin_clients;
+mod balancers;
 mod bodies;
 mod buffered_bodies;
 mod cases;
@@ -12,6 +13,7 @@ mod closing;
 mod connections;
 mod differences;
 mod fields;
+mod health;
 mod hostile_request;
 mod hostile_response;
 mod http2;

@@ -59,6 +59,7 @@ impl<'a> Exchange<'a> {
         let mut picks = upstream.picks();
         let mut retries_left = upstream.retries(picks.count());
         let mut failure: Option<AttemptError> = None;
+        let mut is_reached = false;
         loop {
             if upstream.retry_timeout.is_some_and(|limit| failure.is_some() && (engine::now() - started) >= limit) {
                 tracing::warn!("the time for retries is over");
@@ -71,8 +72,8 @@ impl<'a> Exchange<'a> {
                 let is_empty = picks.count() == 0;
                 tracing::error!(route = %self.route_id(), tried = self.cx.tried.len(), "no valid upstream node");
                 match (&failure, is_empty) {
-                    (Some(_), _) => return self.fail(502).await,
-                    (None, true) => return self.reply(Reply::status(503), Source::Gateway).await,
+                    (Some(_), _) if is_reached => return self.fail(502).await,
+                    (Some(_), _) | (None, true) => return self.reply(Reply::status(503), Source::Gateway).await,
                     (None, false) => return self.reply(Reply::status(502), Source::Gateway).await,
                 }
             };
@@ -92,8 +93,15 @@ impl<'a> Exchange<'a> {
                 }
                 Err(Failed::Attempt(error, may_retry)) => {
                     tracing::warn!(%error, node = %pick.name(), route = %self.route_id(), "an attempt to reach the upstream failed");
+                    let is_unresolved = matches!(error, AttemptError::Unresolved(_));
+                    is_reached |= !is_unresolved;
                     if !may_retry || retries_left == 0 {
-                        return self.fail(response::status_of(&error)).await;
+                        return match (is_reached, is_unresolved) {
+                            // A node whose name leads nowhere is none.
+                            (false, _) => self.reply(Reply::status(503), Source::Gateway).await,
+                            (true, true) => self.fail(502).await,
+                            (true, false) => self.fail(response::status_of(&error)).await,
+                        };
                     }
                     retries_left -= 1;
                     failure = Some(error);
@@ -130,10 +138,7 @@ impl<'a> Exchange<'a> {
     ) -> Result<(Relay<'a>, ResponseHead, SocketAddr), Failed> {
         let addr = match self.edge.resolver.resolve(pick).await {
             Ok(addr) => addr,
-            Err(error) => {
-                let error = std::io::Error::other(error.to_string());
-                return Err(Failed::retry(AttemptError::Upstream(UpstreamError::Io(error))));
-            }
+            Err(error) => return Err(Failed::retry(AttemptError::Unresolved(error))),
         };
         self.cx.node = Some((pick.name(), addr));
         self.cx.tried.push(addr);

@@ -1,5 +1,6 @@
 //! Moves both bodies of one attempt, in both directions at once, within one task.
 
+use crate::upstream::dns::Unresolved;
 use engine::{
     Limits, Timer,
     h1::client::{Client, UpstreamError},
@@ -32,6 +33,9 @@ pub(crate) enum AttemptError {
     /// It took too long.
     #[error("the upstream did not {0} in time")]
     TimedOut(&'static str),
+    /// The node's name has no address.
+    #[error(transparent)]
+    Unresolved(#[from] Unresolved),
     /// The client's body could not be read.
     #[error("the request body: {0}")]
     RequestBody(BodyError),

@@ -43,6 +43,7 @@ pub(super) fn status_of(error: &AttemptError) -> u16 {
         AttemptError::Upstream(UpstreamError::Io(_) | UpstreamError::Closed | UpstreamError::Truncated) => 502,
         AttemptError::Upstream(UpstreamError::Malformed(_)) => 502,
         AttemptError::TimedOut(_) => 504,
+        AttemptError::Unresolved(_) => 503,
         AttemptError::RequestBody(error) => status_of_body(error),
         AttemptError::ClientGone => 499,
     }
