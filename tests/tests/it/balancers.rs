@@ -349,6 +349,23 @@ fn records_that_change_under_load_cost_no_request() {
 }
 
 #[test]
+fn a_name_that_leads_nowhere_is_no_node() {
+    let (alive, (server, _, _)) = (numbered(0), name_server());
+    let gateway = Gateway::start(json!({ "apisix": { "dns_resolver": [server.to_string()] } }));
+    let mut nodes = json!({ "nowhere.test:80": 1 });
+    gateway.put("routes/1", &json!({ "uri": "/*", "upstream": { "nodes": nodes } }));
+    let answer = gateway.get("/");
+    assert_eq!((answer.status(), answer.get("x-apisix-upstream-status")), (503, None));
+    nodes[alive.addr.to_string()] = json!(1);
+    gateway.put("routes/1", &json!({ "uri": "/*", "upstream": { "nodes": nodes } }));
+    assert_eq!(answers(&gateway, "/", 6), BTreeMap::from([("0".to_owned(), 6)]));
+    // Another node was reached, and failed.
+    let nodes = json!({ "nowhere.test:80": 1, format!("127.0.0.1:{}", free_port()): 1 });
+    gateway.put("routes/1", &json!({ "uri": "/*", "upstream": { "nodes": nodes } }));
+    assert!((0..6).all(|_| gateway.get("/").status() == 502));
+}
+
+#[test]
 fn a_real_name_server() {
     let upstreams = [numbered(0), numbered(1)];
     let port = free_port();

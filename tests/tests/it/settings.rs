@@ -98,14 +98,6 @@ fn a_slash_at_the_end_does_not_count_when_it_is_deleted() {
 }
 
 #[test]
-fn what_has_no_effect_yet_is_named_at_the_start() {
-    let apisix = json!({ "disable_upstream_healthcheck": true });
-    let (gateway, _upstream) = with(&json!({}), &apisix);
-    let said = gateway.file("stderr");
-    assert!(said.contains("apisix.disable_upstream_healthcheck"), "{said}");
-}
-
-#[test]
 fn a_misspelt_field_is_named_also_where_a_field_is_missing() {
     // APISIX's words for "count is required" in this schema.
     let required = "value should match only one schema, but matches none";
