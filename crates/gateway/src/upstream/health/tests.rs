@@ -197,3 +197,21 @@ fn nothing_is_checked_where_settings_say_so() {
     (0..9).for_each(|_| upstream.report(&node, Report::Tcp));
     assert_eq!((first_of(&upstream).len(), registry.targets(OWNER).len()), (2, 0));
 }
+
+#[test]
+fn the_checks_of_a_plugins_own_upstream_end_with_it() {
+    let registry = Arc::<Registry>::default();
+    let written = json!({"nodes": {"10.0.0.1:80": 1, "10.0.0.2:80": 1}, "checks": {"active": {}}});
+    let written = documents::Upstream::parse(&written).unwrap();
+    let own = |instance| CompiledUpstream::compile_own(&written, "/routes/1#split[0]", instance, &registry).unwrap();
+    let (old, new) = (own(7), own(8));
+    for upstream in [&old, &new] {
+        let _ = upstream.picks().next(&NoRequest);
+    }
+    drop(old);
+    let all = registry.all_targets();
+    let shown: Vec<_> = all.iter().map(|(owner, targets)| (&**owner, targets.len())).collect();
+    assert_eq!(shown, [("/routes/1#split[0]", 2)]);
+    drop(new);
+    assert!(registry.all_targets().is_empty());
+}
