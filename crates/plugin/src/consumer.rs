@@ -1,5 +1,5 @@
-use crate::PublicApi;
-use std::{any::Any, sync::Arc};
+use crate::{Dispatcher, PublicApi};
+use std::{any::Any, rc::Rc, sync::Arc};
 use wire::Method;
 
 /// Who a request is made by, as authentication found it.
@@ -34,6 +34,10 @@ pub trait Directory: CredentialIndex {
     fn metadata(&self, plugin: &str) -> Option<Arc<dyn Any + Send + Sync>>;
     /// Whether there is an upstream with this id.
     fn has_upstream(&self, id: &str) -> bool;
+    /// Takes requests into the request path; `None` where there is none.
+    fn dispatcher(&self) -> Option<Rc<dyn Dispatcher>> {
+        None
+    }
     /// The handler that a plugin registered for this method and path.
     fn public_api(&self, method: &Method, path: &str) -> Option<PublicApi>;
 }

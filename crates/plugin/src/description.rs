@@ -1,4 +1,4 @@
-use crate::{BuildEnv, BuildError, Ctx, Hooks, Reply, Shared};
+use crate::{BuildEnv, BuildError, Ctx, Hooks, Reply, Shared, Step};
 use model::differences::Compat;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -120,7 +120,7 @@ pub struct PublicApi {
     /// Its exact path.
     pub uri: String,
     /// Makes the reply.
-    pub handle: fn(&mut Ctx) -> Reply,
+    pub handle: for<'a> fn(&'a mut Ctx) -> Step<'a>,
 }
 
 /// An endpoint of the control API.

@@ -13,6 +13,7 @@ mod reply;
 mod request;
 mod response;
 mod stats;
+mod subrequest;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod upstream;
@@ -35,5 +36,6 @@ pub use reply::{Refusal, Reply, ReplyBody, refuse};
 pub use request::Request;
 pub use response::ResponseView;
 pub use stats::{Health, NodeStatus, Panics, Stats};
+pub use subrequest::{Dispatcher, Subanswer, Subrequest};
 pub use upstream::{ChosenUpstream, UpstreamHead, UpstreamRequest};
 pub use vars::hostname;

@@ -252,7 +252,7 @@ impl Worker {
             let shared = self.flow.shared().clone();
             let resolver = Rc::new(Resolver::new(self.dns));
             let options = Rc::new(self.options);
-            let edge = Rc::new(Edge::new(self.flow, options, resolver, self.access_log, shared.clone()));
+            let edge = Edge::new(self.flow, options, resolver, self.access_log, shared.clone());
             let pool = edge.pool.clone();
             let mut ticks = 0u32;
             let census = census.clone();

@@ -55,7 +55,7 @@ impl InProcess {
         let flow = runtime.block_on(Flow::open(Arc::new(Memory::new()), Arc::new(plugins), shared.clone())).unwrap();
         let dns = DnsOptions { servers: Vec::new(), valid: None, timeout: settings.dns.timeout };
         let (options, resolver) = (Rc::new(options::options(&settings)), Rc::new(Resolver::new(dns)));
-        let edge = Rc::new(Edge::new(flow.clone(), options, resolver, None, shared));
+        let edge = Edge::new(flow.clone(), options, resolver, None, shared);
         Self { runtime, flow, edge, upstream: FakeUpstream::default() }
     }
 

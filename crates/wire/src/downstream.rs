@@ -69,6 +69,11 @@ pub trait Downstream: BodySource {
     /// Requests served on this connection so far, this one included.
     fn connection_requests(&self) -> u64;
 
+    /// Whether it is a plugin of the gateway that asks, for a client of its own, and not a client itself.
+    fn is_subrequest(&self) -> bool {
+        false
+    }
+
     /// After a 101 was sent: takes over the raw connection. `None` where the protocol has no such thing.
     fn tunnel(&self) -> Option<Box<dyn Tunnel>>;
 }

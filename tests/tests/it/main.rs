@@ -5,6 +5,7 @@
 mod admin;
 mod admin_clients;
 mod balancers;
+mod batch;
 mod bodies;
 mod buffered_bodies;
 mod cases;

@@ -6,6 +6,7 @@ mod forwarded;
 mod relay;
 mod request;
 mod response;
+mod subrequest;
 #[cfg(test)]
 mod tests;
 mod tunnel;
@@ -24,13 +25,14 @@ use engine::{Limits, Pool, PoolLimits, Service};
 use ipnet::IpNet;
 use model::vars::ExprFault;
 use plugin::{
-    BodyLimits, Consumer, CredentialIndex, Ctx, Directory, PluginError, PublicApi, Reply, RouteFacts, Shared,
+    BodyLimits, Consumer, CredentialIndex, Ctx, Directory, Dispatcher, PluginError, PublicApi, Reply, RouteFacts,
+    Shared,
 };
 use request::{BadTarget, Received};
 use std::{
     any::Any,
     cell::RefCell,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -86,6 +88,7 @@ pub struct Options {
 /// One worker's request path.
 #[allow(missing_debug_implementations)]
 pub struct Edge {
+    this: Weak<Edge>,
     flow: Arc<Flow>,
     held: RefCell<(u64, Rc<Held>)>,
     options: Rc<Options>,
@@ -98,7 +101,7 @@ pub struct Edge {
 }
 
 /// The snapshot that a request runs on.
-pub(crate) struct Held(pub(crate) Arc<Snapshot>);
+pub(crate) struct Held(pub(crate) Arc<Snapshot>, Weak<Edge>);
 
 impl CredentialIndex for Held {
     fn find(&self, plugin: &str, key: &[u8]) -> Option<(Arc<Consumer>, Arc<dyn Any + Send + Sync>)> {
@@ -119,6 +122,9 @@ impl Directory for Held {
     fn has_upstream(&self, id: &str) -> bool {
         self.0.has_upstream(id)
     }
+    fn dispatcher(&self) -> Option<Rc<dyn Dispatcher>> {
+        self.1.upgrade().map(|edge| edge as Rc<dyn Dispatcher>)
+    }
     fn public_api(&self, method: &Method, path: &str) -> Option<PublicApi> {
         self.0.public_api(method, path)
     }
@@ -132,11 +138,14 @@ impl Edge {
         resolver: Rc<Resolver>,
         access_log: Option<Arc<AccessLog>>,
         shared: Arc<Shared>,
-    ) -> Self {
-        let generation = flow.generation().load(Ordering::Acquire);
-        let held = RefCell::new((generation, Rc::new(Held(flow.snapshot()))));
-        let bodies = Rc::new(shared.bodies.clone());
-        Self { flow, held, options, pool: Rc::default(), resolver, access_log, shared, bodies }
+    ) -> Rc<Self> {
+        Rc::new_cyclic(|this| {
+            let generation = flow.generation().load(Ordering::Acquire);
+            let held = RefCell::new((generation, Rc::new(Held(flow.snapshot(), this.clone()))));
+            let bodies = Rc::new(shared.bodies.clone());
+            let this = this.clone();
+            Self { this, flow, held, options, pool: Rc::default(), resolver, access_log, shared, bodies }
+        })
     }
 
     /// The newest snapshot: one load of a number unless it changed.
@@ -144,7 +153,7 @@ impl Edge {
         let generation = self.flow.generation().load(Ordering::Acquire);
         let (held_generation, held) = &mut *self.held.borrow_mut();
         if *held_generation != generation {
-            *held = Rc::new(Held(self.flow.snapshot()));
+            *held = Rc::new(Held(self.flow.snapshot(), self.this.clone()));
             *held_generation = generation;
         }
         held.clone()

@@ -171,7 +171,7 @@ impl Gate {
                 let listener = engine::bind(([127, 0, 0, 1], 0).into(), false).unwrap();
                 let addr = listener.local_addr().unwrap();
                 let (limits, drain) = (Rc::new(Limits::default()), Rc::<Drain>::default());
-                engine::serve(vec![listener], Rc::new(edge), limits, drain, Arc::<Census>::default()).unwrap();
+                engine::serve(vec![listener], edge, limits, drain, Arc::<Census>::default()).unwrap();
                 ready.send(addr).unwrap();
                 let _ = is_over.await;
             });

@@ -9,11 +9,11 @@ use plugins_auth::key_auth::KeyAuth;
 use plugins_limit::limit_count::LimitCount;
 use plugins_observe::prometheus::Prometheus;
 use plugins_traffic::{
-    brotli::Brotli, client_control::ClientControl, echo::Echo, error_page::ErrorPage, fault_injection::FaultInjection,
-    gzip::Gzip, mocking::Mocking, node_status::NodeStatus, proxy_buffering::ProxyBuffering,
-    proxy_control::ProxyControl, proxy_rewrite::ProxyRewrite, public_api::PublicApi, real_ip::RealIp,
-    redirect::Redirect, request_id::RequestId, response_rewrite::ResponseRewrite, server_info::ServerInfo,
-    traffic_label::TrafficLabel, traffic_split::TrafficSplit,
+    batch_requests::BatchRequests, brotli::Brotli, client_control::ClientControl, echo::Echo, error_page::ErrorPage,
+    fault_injection::FaultInjection, gzip::Gzip, mocking::Mocking, node_status::NodeStatus,
+    proxy_buffering::ProxyBuffering, proxy_control::ProxyControl, proxy_rewrite::ProxyRewrite, public_api::PublicApi,
+    real_ip::RealIp, redirect::Redirect, request_id::RequestId, response_rewrite::ResponseRewrite,
+    server_info::ServerInfo, traffic_label::TrafficLabel, traffic_split::TrafficSplit,
 };
 
 /// Every plugin that there is, by priority.
@@ -26,6 +26,7 @@ pub fn all() -> Vec<Description> {
         describe::<RequestId>(),
         describe::<FaultInjection>(),
         describe::<Mocking>(),
+        describe::<BatchRequests>(),
         describe_auth::<KeyAuth>(),
         describe::<ProxyRewrite>(),
         describe::<LimitCount>(),

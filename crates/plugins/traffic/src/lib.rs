@@ -1,6 +1,7 @@
 //! Plugins that shape traffic: what goes upstream, what comes back, and which plugin's own endpoint answers.
 #![forbid(unsafe_code)]
 
+pub mod batch_requests;
 pub mod brotli;
 pub mod client_control;
 mod compression;

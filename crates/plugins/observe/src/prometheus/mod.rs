@@ -10,7 +10,7 @@ use metrics::{Exchange, Metrics};
 use model::vars::Lookup;
 use plugin::{
     BuildEnv, BuildError, Ctx, ExportEnv, Hooks, Log, Plugin, PluginClass, Posture, PublicApi, Reply, RunPolicy,
-    Shared, Spec,
+    Shared, Spec, Step,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -64,7 +64,7 @@ impl Plugin for Prometheus {
 
     fn public_apis(attr: &Value) -> Vec<PublicApi> {
         let uri = attr.get("export_uri").and_then(Value::as_str).unwrap_or("/apisix/prometheus/metrics");
-        vec![PublicApi { methods: &[Method::Get], uri: uri.to_owned(), handle: reply }]
+        vec![PublicApi { methods: &[Method::Get], uri: uri.to_owned(), handle: |cx| Step::respond(reply(cx)) }]
     }
 
     const EXPORT: Option<fn(&ExportEnv<'_>) -> Vec<u8>> = Some(export);

@@ -4,7 +4,7 @@
 mod tests;
 
 use plugin::{
-    BuildEnv, BuildError, Ctx, Hooks, Plugin, PluginClass, Posture, PublicApi, Reply, RunPolicy, Shared, Spec,
+    BuildEnv, BuildError, Hooks, Plugin, PluginClass, Posture, PublicApi, Reply, RunPolicy, Shared, Spec, Step,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ impl Plugin for NodeStatus {
         vec![PublicApi {
             methods: &[Method::Get],
             uri: "/apisix/status".to_owned(),
-            handle: |cx: &mut Ctx| Reply::text(200, status(&cx.shared).to_string()),
+            handle: |cx| Step::respond(Reply::text(200, status(&cx.shared).to_string())),
         }]
     }
 }

@@ -44,7 +44,10 @@ impl Plugin for PublicApi {
 impl Access for PublicApi {
     fn access<'a>(&'a self, cx: &'a mut Ctx) -> Step<'a> {
         let api = cx.directory().public_api(&cx.request.method, &self.path(&cx.request.path));
-        Step::respond(api.map_or_else(|| Reply::status(404), |api| (api.handle)(cx)))
+        match api {
+            Some(api) => (api.handle)(cx),
+            None => Step::respond(Reply::status(404)),
+        }
     }
 }
 
