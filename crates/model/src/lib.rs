@@ -3,6 +3,7 @@ pub mod pattern;
 pub mod secret;
 pub mod vars;
 
+pub mod declared;
 pub mod differences;
 pub mod documents;
 pub mod json;

@@ -4,6 +4,7 @@
 //! written for APISIX must not change its meaning. Duplicate keys, several documents and numbers
 //! without end are refused instead of being resolved in silence.
 
+mod dump;
 mod scalar;
 mod substitute;
 
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
 use serde_json::{Map, Value};
 
+pub use dump::dump;
 pub use substitute::{MissingVariable, substitute, substitute_values};
 
 /// Deepest nesting of lists and mappings.
@@ -38,9 +40,30 @@ pub struct YamlError {
     pub reason: String,
 }
 
+/// An item of a list that is the value of a key of the outermost mapping.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// The key.
+    pub section: String,
+    /// Where the item begins: the line, from 1.
+    pub line: usize,
+    /// The item.
+    pub value: Value,
+}
+
 /// Reads one document; an empty text is `null`.
 pub fn parse(text: &str) -> Result<Value, YamlError> {
-    let mut builder = Builder::default();
+    build(text, None)
+}
+
+/// Reads one document and hands the items of its lists out one by one, so that they never exist all at once. What is left is the
+/// outermost mapping with these lists empty. A list that has an anchor, or is an alias, stays in it.
+pub fn parse_items(text: &str, take: &mut dyn FnMut(Item)) -> Result<Value, YamlError> {
+    build(text, Some(take))
+}
+
+fn build(text: &str, take: Option<&mut dyn FnMut(Item)>) -> Result<Value, YamlError> {
+    let mut builder = Builder { take, ..Builder::default() };
     let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| refusal_of(&error))?;
@@ -50,7 +73,8 @@ pub fn parse(text: &str) -> Result<Value, YamlError> {
 }
 
 #[derive(Default)]
-struct Builder {
+struct Builder<'a> {
+    take: Option<&'a mut dyn FnMut(Item)>,
     root: Option<Value>,
     documents: usize,
     open: Vec<Open>,
@@ -68,6 +92,7 @@ struct Anchored {
 struct Open {
     container: Container,
     anchor: usize,
+    line: usize,
     /// The count of nodes when it was opened.
     nodes_before: usize,
 }
@@ -90,7 +115,7 @@ enum Key {
     Merge,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn accept(&mut self, event: Event<'_>, span: Span) -> Result<(), YamlError> {
         let at = span.start;
         match event {
@@ -119,7 +144,7 @@ impl Builder {
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(open) = self.open.pop() {
                     let nodes = self.nodes - open.nodes_before;
-                    self.complete(open.container.finish(), open.anchor, nodes, at)?;
+                    self.complete_from(open.container.finish(), open.anchor, nodes, at, open.line)?;
                 }
             }
             Event::Alias(anchor) => self.alias(anchor, at)?,
@@ -152,7 +177,7 @@ impl Builder {
         }
         let nodes_before = self.nodes;
         self.count(1, at)?;
-        self.open.push(Open { container, anchor, nodes_before });
+        self.open.push(Open { container, anchor, line: at.line(), nodes_before });
         Ok(())
     }
 
@@ -209,13 +234,32 @@ impl Builder {
         self.complete(value, 0, nodes, at)
     }
 
-    /// Puts a finished value where it belongs.
     fn complete(&mut self, value: Value, anchor: usize, nodes: usize, at: Marker) -> Result<(), YamlError> {
+        self.complete_from(value, anchor, nodes, at, at.line())
+    }
+
+    /// Puts a finished value where it belongs; it began on `line`.
+    fn complete_from(
+        &mut self,
+        value: Value,
+        anchor: usize,
+        nodes: usize,
+        at: Marker,
+        line: usize,
+    ) -> Result<(), YamlError> {
         if anchor != 0 {
             // A copy for each anchor counts, so that nested anchors stay within the limit.
             self.count(nodes, at)?;
             let value = value.clone();
             self.anchors.insert(anchor, Anchored { value, nodes });
+        }
+        if let (Some(take), [outermost, list]) = (&mut self.take, self.open.as_slice())
+            && let Container::Mapping(Mapping { key: Some(Key::Name(section)), .. }) = &outermost.container
+            && let Container::List(_) = &list.container
+            && list.anchor == 0
+        {
+            take(Item { section: section.clone(), line, value });
+            return Ok(());
         }
         match self.open.last_mut().map(|open| &mut open.container) {
             None => self.root = Some(value),

@@ -37,6 +37,9 @@ pub enum KeyError {
     },
 }
 
+/// What APISIX puts before the place of an item that has no id.
+const POSITIONAL: &str = "arr_";
+
 impl Key {
     /// The key of a document that stands alone: of any kind but those of [`Key::below`].
     pub fn new(kind: Kind, id: impl Into<String>) -> Result<Key, KeyError> {
@@ -57,6 +60,17 @@ impl Key {
     /// The key of the access to a secret manager.
     pub fn secret(manager: impl Into<String>, id: impl Into<String>) -> Result<Key, KeyError> {
         Key::below(Kind::Secret, manager, id)
+    }
+
+    /// The key of a document without an id that is the item `index` (from 1) of a list, as APISIX names it. Credentials and
+    /// secrets need ids, for they tell where they belong.
+    pub fn positional(kind: Kind, index: usize) -> Result<Key, KeyError> {
+        Key::new(kind, format!("{POSITIONAL}{index}"))
+    }
+
+    /// Whether it may be that of [`Key::positional`]: another document has it when the list changes.
+    pub fn is_positional(&self) -> bool {
+        self.id.starts_with(POSITIONAL)
     }
 
     fn build(kind: Kind, parent: Option<String>, id: String) -> Result<Key, KeyError> {

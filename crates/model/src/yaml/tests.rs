@@ -101,7 +101,37 @@ fn replaced_values_get_their_type() {
     assert_eq!(value, json!({"h": [9080, "p9080", "9080", true]}));
 }
 
+#[test]
+fn items_are_handed_out_with_their_lines() {
+    let text = "a: &one [1]\nb:\n- x: 1\n  y: [2]\n-\n  z\n- - 3\nc: *one\nd: {e: [4]}\n";
+    let mut items = Vec::new();
+    let rest = parse_items(text, &mut |item| items.push((item.section, item.line, item.value))).expect("valid");
+    assert_eq!(rest, json!({ "a": [1], "b": [], "c": [1], "d": { "e": [4] } }));
+    let want = [(3, json!({ "x": 1, "y": [2] })), (6, json!("z")), (7, json!([3]))];
+    assert_eq!(items, want.map(|(line, value)| ("b".to_owned(), line, value)));
+}
+
+#[test]
+fn what_is_dumped_is_read_again() {
+    let value = json!({
+        "routes": [{ "id": "r1", "uri": "/hello", "on": "yes", "n": [1, -2.5, [], {}, [[1], { "a": null }]] }, "a b", true],
+        "empty": {}, "text": "line\n\"two\"\u{7f}\u{1f600}", "null": "null", "1": "0x10", "": "~", "y": "y", "12:30": "1_000",
+    });
+    let text = dump(&value);
+    assert!(text.starts_with("routes:\n  - id: r1\n    uri: /hello\n    \"on\": \"yes\"\n"), "{text}");
+    assert_eq!(parse(&text).as_ref(), Ok(&value), "{text}");
+    for value in [json!({}), json!([]), json!(null), json!("x y"), json!([[]])] {
+        assert_eq!(parse(&dump(&value)), Ok(value));
+    }
+}
+
 proptest! {
+    #[test]
+    fn any_text_is_dumped_and_read_again(key in ".{0,12}", text in ".{0,24}") {
+        let value = json!({ key: [text.clone(), { "a": text }] });
+        prop_assert_eq!(parse(&dump(&value)), Ok(value));
+    }
+
     #[test]
     fn any_text_parses_or_is_refused(text in ".{0,64}") {
         let _ = parse(&text);

@@ -1,0 +1,252 @@
+//! What `apisix.yaml` and `apisix.json` declare: documents in lists, under the plural names of their kinds.
+
+mod json_items;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::documents::{Key, KeyError, Kind};
+use crate::yaml::{self, Item, MissingVariable, YamlError, substitute, substitute_values};
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `apisix.yaml`, which has to end with `#END`.
+    Yaml,
+    /// `apisix.json`.
+    Json,
+}
+
+/// A document that a file declares.
+#[derive(Clone, PartialEq)]
+#[allow(missing_debug_implementations)] // it may hold secrets
+pub struct Declared {
+    /// Its key; one without an id has its place in the list instead.
+    pub key: Key,
+    /// What was written, with its id.
+    pub value: Value,
+    /// The line where it begins, from 1.
+    pub line: usize,
+    /// Why it cannot be used.
+    pub problem: Option<String>,
+}
+
+/// Why a file as a whole was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// What is wrong on a line.
+    #[error("line {line}: {reason}")]
+    At {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// It is not YAML.
+    #[error(transparent)]
+    Yaml(#[from] YamlError),
+    /// The mark of its end is missing, so it may have been written in part only.
+    #[error("missing valid end flag: the last line must be #END")]
+    NoEnd,
+    /// It needs a variable of the environment that is not set.
+    #[error(transparent)]
+    MissingVariable(#[from] MissingVariable),
+}
+
+/// Reads a file. A document that cannot be used is declared with its problem; a file that could be understood in two ways is
+/// refused as a whole. With `is_lenient`, as in APISIX, sections of an unknown name are passed over and the last of
+/// several documents with the same id counts.
+pub fn read(
+    text: &str,
+    format: Format,
+    is_lenient: bool,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<Declared>, Refused> {
+    let mut reader = Reader { is_lenient, ..Reader::default() };
+    let rest = match format {
+        Format::Yaml => {
+            if !text.trim_end().ends_with("#END") {
+                return Err(Refused::NoEnd);
+            }
+            let text = substitute(text, env)?;
+            yaml::parse_items(&text, &mut |item| reader.item(item))?
+        }
+        Format::Json => {
+            let mut missing = None;
+            let mut rest = json_items::parse(text, &mut |mut item| {
+                missing = missing.take().or(substitute_values(&mut item.value, env).err());
+                reader.item(item);
+            })?;
+            if let Some(missing) = missing {
+                return Err(missing.into());
+            }
+            substitute_values(&mut rest, env)?;
+            rest
+        }
+    };
+    reader.rest(rest);
+    match reader.refused {
+        Some(refused) => Err(refused),
+        None => Ok(reader.declared),
+    }
+}
+
+/// The document that an item of a section is: its key, and its value with the id in it. `index` is its place, from 1. `Err` is what
+/// is wrong with an item that must not be used; it has a key nevertheless, unless it could have none.
+pub fn declare(section: Kind, index: usize, value: &mut Value) -> (Option<Key>, Result<(), String>) {
+    let positional = |reason: String| (Key::positional(section, index).ok(), Err(reason));
+    let Value::Object(fields) = value else {
+        return positional("invalid item, it should be an object".to_owned());
+    };
+    let text = |field: &str| match fields.get(field) {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(other) => Some(other.to_string()),
+    };
+    let id = match section {
+        Kind::Consumer => match text("id") {
+            Some(id) if id.contains("/credentials/") => Some(id),
+            id => text("username").or(id),
+        },
+        _ => text("id"),
+    };
+    let Some(id) = id else {
+        let Ok(key) = Key::positional(section, index) else { return (None, Err(format!("missing {section} id"))) };
+        if takes_id(&key) {
+            fields.insert("id".to_owned(), key.id().into());
+        }
+        return (Some(key), Ok(()));
+    };
+    let path = format!("/{}/{id}", section.collection());
+    let is_below = matches!(section, Kind::Consumer | Kind::Secret);
+    let key = match Key::parse(&path) {
+        Ok(key) if is_below || key.id() == id => key,
+        Ok(_) => return positional(KeyError::Id { kind: section, id }.to_string()),
+        Err(error @ KeyError::Id { .. }) => return positional(error.to_string()),
+        Err(_) => return positional(KeyError::Id { kind: section, id }.to_string()),
+    };
+    if takes_id(&key) {
+        fields.insert("id".to_owned(), key.id().into());
+    }
+    (Some(key), Ok(()))
+}
+
+/// Consumers have a name instead, metadata the name of their plugin, and the ids of secrets name their manager, too.
+fn takes_id(key: &Key) -> bool {
+    !matches!(key.kind(), Kind::Consumer | Kind::PluginMetadata | Kind::Secret)
+}
+
+#[derive(Default)]
+struct Reader {
+    is_lenient: bool,
+    declared: Vec<Declared>,
+    /// The place in `declared` of each key.
+    places: HashMap<Key, usize>,
+    /// The section that is being read, and how many items it had.
+    section: String,
+    kind: Option<Kind>,
+    items: usize,
+    refused: Option<Refused>,
+}
+
+impl Reader {
+    fn item(&mut self, item: Item) {
+        if self.refused.is_some() {
+            return;
+        }
+        if self.items == 0 || self.section != item.section {
+            self.kind = section(&item.section);
+            self.section = item.section;
+            self.items = 0;
+        }
+        self.items += 1;
+        let Some(kind) = self.kind else { return };
+        let Item { line, mut value, .. } = item;
+        let (key, checked) = declare(kind, self.items, &mut value);
+        let Some(key) = key else {
+            return self.refuse(line, checked.err().unwrap_or_default());
+        };
+        let declared = Declared { key: key.clone(), value, line, problem: checked.err() };
+        let Some(&place) = self.places.get(&key) else {
+            self.places.insert(key, self.declared.len());
+            return self.declared.push(declared);
+        };
+        let Some(first) = self.declared.get_mut(place) else { return };
+        if self.is_lenient {
+            *first = declared;
+        } else {
+            let (what, id, first) = (id_name(&key), first_id(&key), first.line);
+            let reason = format!("found duplicate {what} {id} in {}, it is also on line {first}", self.section);
+            self.refuse(line, reason);
+        }
+    }
+
+    /// What was not handed out: empty lists, lists with anchors, and what is none.
+    fn rest(&mut self, rest: Value) {
+        let sections = match rest {
+            Value::Null => return,
+            Value::Object(sections) => sections,
+            _ => return self.refuse(1, "the file must be a mapping of lists such as routes".to_owned()),
+        };
+        for (name, value) in sections {
+            let is_version = name.strip_suffix("_conf_version").and_then(section).is_some();
+            if is_version || name.starts_with("x-") {
+                continue;
+            }
+            if name == "plugins" && !value.is_null() {
+                let reason = "plugins: the list of plugins is read from config.yaml only, set it there";
+                return self.refuse(1, reason.to_owned());
+            }
+            if section(&name).is_none() {
+                if self.is_lenient {
+                    continue;
+                }
+                return self.refuse(1, unknown(&name));
+            }
+            match value {
+                Value::Null => {}
+                Value::Array(items) => {
+                    for value in items {
+                        self.item(Item { section: name.clone(), line: 1, value });
+                    }
+                }
+                _ => return self.refuse(1, format!("{name} must be a list")),
+            }
+        }
+    }
+
+    fn refuse(&mut self, line: usize, reason: String) {
+        self.refused.get_or_insert(Refused::At { line, reason });
+    }
+}
+
+/// The kind that a section declares. Credentials are declared among the consumers.
+pub fn section(name: &str) -> Option<Kind> {
+    Kind::from_collection(name).filter(|kind| *kind != Kind::Credential)
+}
+
+fn unknown(name: &str) -> String {
+    let known: Vec<&str> =
+        Kind::ALL.into_iter().filter(|kind| *kind != Kind::Credential).map(Kind::collection).collect();
+    format!("unknown section \"{name}\": there are {}, and what begins with x-", known.join(", "))
+}
+
+fn id_name(key: &Key) -> &'static str {
+    match key.kind() {
+        Kind::Consumer => "username",
+        Kind::Credential => "credential id",
+        _ => "id",
+    }
+}
+
+fn first_id(key: &Key) -> String {
+    match key.kind() {
+        Kind::Credential => format!("{}/credentials/{}", key.parent().unwrap_or_default(), key.id()),
+        Kind::Secret => format!("{}/{}", key.parent().unwrap_or_default(), key.id()),
+        _ => key.id().to_owned(),
+    }
+}

@@ -1,0 +1,149 @@
+use super::*;
+use serde_json::json;
+
+fn env(name: &str) -> Option<String> {
+    (name == "PORT").then(|| "9080".to_owned())
+}
+
+fn yaml(text: &str) -> Result<Vec<Declared>, Refused> {
+    read(text, Format::Yaml, false, &env)
+}
+
+fn lines(declared: &[Declared]) -> Vec<(String, usize)> {
+    declared.iter().map(|declared| (declared.key.path(), declared.line)).collect()
+}
+
+fn at(key: &str, line: usize) -> (String, usize) {
+    (key.to_owned(), line)
+}
+
+#[test]
+fn documents_have_keys_and_lines() {
+    let text = "\
+routes:
+  - uri: /a
+    upstream: {nodes: {'127.0.0.1:80': 1}}
+  -
+    id: two
+    uri: /b
+  - {id: 3, uri: /c}
+consumers:
+- username: jack
+- id: jack/credentials/c1
+  plugins: {}
+plugin_metadata:
+- id: prometheus
+secrets: [{id: vault/1}]
+services: &empty []
+upstreams: *empty
+ssls:
+routes_conf_version: 7
+x-shared: {a: 1}
+#END
+";
+    let declared = yaml(text).unwrap();
+    let want = [
+        at("/routes/arr_1", 2),
+        at("/routes/two", 5),
+        at("/routes/3", 7),
+        at("/consumers/jack", 9),
+        at("/consumers/jack/credentials/c1", 10),
+        at("/plugin_metadata/prometheus", 13),
+        at("/secrets/vault/1", 14),
+    ];
+    assert_eq!(lines(&declared), want);
+    assert!(declared.iter().all(|declared| declared.problem.is_none()));
+    assert_eq!(declared[2].value, json!({ "id": "3", "uri": "/c" }));
+    assert_eq!(declared[3].value, json!({ "username": "jack" }));
+    assert_eq!(declared[4].value["id"], "c1");
+    assert!(declared[0].key.is_positional() && !declared[1].key.is_positional());
+}
+
+#[test]
+fn json_has_the_same_meaning() {
+    let text = "{\n\"routes\": [\n{\"uri\": \"/a\",\n\"x\": \"${{PORT}}\"}, {\"id\": 2},\n\n{\"id\": \"3\"}], \"ssls\": null,\n\
+                \"consumers\": [ {\"username\": \"jack\"} ] }\n";
+    let declared = read(text, Format::Json, false, &env).unwrap();
+    let want = [at("/routes/arr_1", 3), at("/routes/2", 4), at("/routes/3", 6), at("/consumers/jack", 7)];
+    assert_eq!(lines(&declared), want);
+    assert_eq!(declared[0].value["x"], 9080);
+}
+
+#[test]
+fn what_cannot_be_used_is_declared_with_its_problem() {
+    let declared =
+        yaml("routes:\n- no\n- id: a b\n- id: a/b\n- id: {}\nconsumers: [{id: x/credentials/}]\n#END").unwrap();
+    let problems: Vec<_> = declared.iter().map(|d| (d.key.path(), d.problem.clone().unwrap())).collect();
+    let row = |n: usize, id: &str| (format!("/routes/arr_{n}"), format!("invalid route id \"{id}\""));
+    assert_eq!(problems[0], ("/routes/arr_1".to_owned(), "invalid item, it should be an object".to_owned()));
+    assert_eq!(problems[1..3], [row(2, "a b"), row(3, "a/b")]);
+    assert_eq!(problems[3], row(4, "{}"));
+    assert_eq!(problems[4].0, "/consumers/arr_1");
+}
+
+#[test]
+fn a_file_that_could_be_read_in_two_ways_is_refused() {
+    let bomb: String = std::iter::once("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned())
+        .chain((1..9).map(|n| {
+            let alias = format!("*a{}", n - 1);
+            format!("a{n}: &a{n} [{}]\n", [alias.as_str(); 10].join(","))
+        }))
+        .collect();
+    for (text, want) in [
+        ("routes: []\n", "missing valid end flag: the last line must be #END"),
+        ("", "missing valid end flag: the last line must be #END"),
+        ("routes:\n- id: 1\n  id: 2\n#END", "line 3, column 3: duplicate key \"id\""),
+        ("routes: []\nroutes: []\n#END", "line 2, column 1: duplicate key \"routes\""),
+        ("routes:\n- id: 1\n\n- id: '1'\n#END", "line 4: found duplicate id 1 in routes, it is also on line 2"),
+        (
+            "consumers:\n- username: a\n- username: a\n#END",
+            "line 3: found duplicate username a in consumers, it is also on line 2",
+        ),
+        ("routes: {}\n#END", "line 1: routes must be a list"),
+        ("- routes\n#END", "line 1: the file must be a mapping of lists such as routes"),
+        (
+            "plugins: [{name: cors}]\n#END",
+            "line 1: plugins: the list of plugins is read from config.yaml only, set it there",
+        ),
+        ("secrets: [{uri: x}]\n#END", "line 1: missing secret id"),
+        ("routes: [{uri: '${{NOPE}}'}]\n#END", "failed to handle configuration: can't find environment variable NOPE"),
+    ] {
+        assert_eq!(yaml(text).err().map(|refused| refused.to_string()).as_deref(), Some(want), "{text}");
+    }
+    let unknown = yaml("global_rule: []\n#END").err().unwrap().to_string();
+    assert!(unknown.starts_with("line 1: unknown section \"global_rule\": there are routes, services"), "{unknown}");
+    let unknown = yaml("global_rule: [{id: 1}]\n#END").err().unwrap().to_string();
+    assert!(unknown.contains("unknown section"), "{unknown}");
+    let tab = yaml("routes:\n\t- id: 1\n#END").err().unwrap().to_string();
+    assert!(tab.starts_with("line 2"), "{tab}");
+    let bomb = yaml(&format!("{bomb}#END")).err().unwrap().to_string();
+    assert!(bomb.ends_with("too many values"), "{bomb}");
+}
+
+#[test]
+fn json_is_refused_with_its_line() {
+    for (text, want) in [
+        ("", "line 1: EOF while parsing a value"),
+        ("{\"routes\": [", "line 1: EOF while parsing a list"),
+        ("{\"routes\": [\n{}\n,\n{\"id\":1,\n\"id\":2}]}", "line 5: duplicate key \"id\""),
+        ("{\"routes\": [],\n\"routes\": []}", "line 2: duplicate key \"routes\""),
+        ("{}\n{}", "line 2: trailing characters"),
+        ("[]", "line 1: invalid type: sequence, expected an object of lists such as routes"),
+    ] {
+        let refused = read(text, Format::Json, false, &env).err().map(|refused| refused.to_string());
+        assert_eq!(refused.as_deref(), Some(want), "{text}");
+    }
+    let deep = format!("{{\"routes\": [{}", "[".repeat(100_000));
+    assert!(read(&deep, Format::Json, false, &env).is_err());
+    let deep = format!("{{\"routes\": [{}{}]}}", "[".repeat(1000), "]".repeat(1000));
+    let refused = read(&deep, Format::Json, false, &env).err().unwrap().to_string();
+    assert_eq!(refused, "line 1: nested deeper than 127 levels");
+}
+
+#[test]
+fn lenient_as_apisix() {
+    let text = "global_rule: [{id: 1}]\nroutes:\n- {id: 1, uri: /a}\n- {id: 2}\n- {id: 1, uri: /b}\n#END";
+    let declared = read(text, Format::Yaml, true, &env).unwrap();
+    assert_eq!(lines(&declared), [at("/routes/1", 5), at("/routes/2", 4)]);
+    assert_eq!(declared[0].value["uri"], "/b");
+}
