@@ -34,6 +34,9 @@ pub enum StoreError {
         /// Why the last good copy was of no help.
         backup: String,
     },
+    /// The store shows a file that somebody else writes.
+    #[error("the configuration is read from {} and cannot be written here: change that file", .0.display())]
+    ReadOnly(PathBuf),
     /// A secret could not be sealed, so nothing was stored; or, at open, there is no key to seal with.
     #[error("secrets cannot be sealed: {0}")]
     Seal(#[from] SealError),

@@ -75,6 +75,11 @@ impl Ledger {
         self.latest.send_replace(revision);
     }
 
+    /// The keys of all documents.
+    pub(crate) fn keys(&self) -> Vec<DocKey> {
+        self.state.read().documents.keys().cloned().collect()
+    }
+
     pub(crate) fn watch(&self, from: Revision) -> ChangeStream {
         let watcher = Watcher { state: Arc::clone(&self.state), latest: self.latest.subscribe(), seen: from };
         stream::unfold(watcher, Watcher::next).flat_map(stream::iter).boxed()
@@ -122,6 +127,33 @@ impl Plan<'_> {
         self.marks.extend(marks);
         self.revision = revision;
         Ok(revision)
+    }
+
+    /// Adds a write that makes a document what `text` is, or takes it away; one that is so already is left as it is.
+    pub(crate) fn follow(&mut self, key: DocKey, new: Option<(Arc<str>, Option<String>)>) {
+        let created = {
+            let state = self.ledger.state.read();
+            let old = state.documents.get(&key);
+            let is_same = match (old, &new) {
+                (Some(old), Some((text, problem))) => old.text == *text && old.problem == *problem,
+                (None, None) => true,
+                _ => false,
+            };
+            if is_same {
+                return;
+            }
+            old.map(|old| old.created)
+        };
+        let revision = self.reserve();
+        self.marks.push(Mark { revision, key: key.clone(), deleted: new.is_none() });
+        let entry = new.map(|(text, problem)| Entry {
+            key: key.clone(),
+            text,
+            created: created.unwrap_or(revision),
+            modified: revision,
+            problem,
+        });
+        self.documents.insert(key, entry);
     }
 
     /// Adds a write that changes no document.

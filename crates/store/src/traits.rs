@@ -20,6 +20,16 @@ pub trait Store: Send + Sync {
     /// The changes after `from`, usually the revision of a load.
     fn watch(&self, from: Revision) -> ChangeStream;
 
+    /// Whether documents change without a write of ours, so that [`Store::watch`] has to be followed.
+    fn changes_by_itself(&self) -> bool {
+        false
+    }
+
+    /// Where an operator finds a document, such as a file and a line.
+    fn place(&self, _key: &DocKey) -> Option<String> {
+        None
+    }
+
     /// Stores one document.
     fn put(&self, key: DocKey, value: Value, expect: Expect) -> BoxFuture<'_, Result<Revision, StoreError>> {
         self.write(vec![Op::Put { key, value, expect }])

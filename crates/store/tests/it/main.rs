@@ -3,6 +3,7 @@
 mod contract;
 mod crash;
 mod damage;
+mod file;
 mod full_disk;
 mod group;
 mod lock;

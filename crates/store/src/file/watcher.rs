@@ -1,0 +1,162 @@
+//! The thread that looks at the file.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use model::declared::{self, Declared};
+use parking_lot::{Condvar, Mutex};
+
+use super::reading::{Stamp, read};
+use super::{FileOptions, Reload, Shown};
+use crate::DocKey;
+
+/// How long a file must stay as it is after it was read, so that one which is being written in pieces is not taken in the middle.
+const REST: Duration = Duration::from_millis(30);
+
+/// Looks at the file until it is told to stop.
+pub(super) struct Watcher {
+    options: FileOptions,
+    shown: Arc<Shown>,
+    stop: Arc<Stop>,
+    /// The version that was looked at last, unless it may have changed since without a trace.
+    seen: Option<Stamp>,
+    /// The hash of the content that was read last, whether it could be used or not.
+    hash: Option<[u8; 32]>,
+    /// What was last told to be wrong.
+    complaint: Option<String>,
+}
+
+/// Ends the thread.
+#[derive(Default)]
+pub(super) struct Stop {
+    is_told: Mutex<bool>,
+    told: Condvar,
+}
+
+// === impl Watcher ===
+
+impl Watcher {
+    pub(super) fn new(options: FileOptions, shown: Arc<Shown>, stop: Arc<Stop>) -> Self {
+        Self { options, shown, stop, seen: None, hash: None, complaint: None }
+    }
+
+    pub(super) fn run(mut self) {
+        while !self.stop.comes_within(self.options.interval) {
+            self.look();
+        }
+    }
+
+    /// Takes the file if it changed.
+    pub(super) fn look(&mut self) {
+        let path = &self.options.path;
+        let stamp = match Stamp::of(path) {
+            Ok(stamp) => stamp,
+            Err(error) => return self.miss(&error),
+        };
+        if self.seen == Some(stamp) {
+            return;
+        }
+        let (stamp, bytes) = match read(path, REST) {
+            Ok(Some(whole)) => whole,
+            // Somebody writes it right now.
+            Ok(None) => return,
+            Err(error) => return self.miss(&error),
+        };
+        // A change in the same tick of the file system's clock, and of the same size, leaves the stamp as it is.
+        self.seen = (!stamp.is_fresh(SystemTime::now())).then_some(stamp);
+        let hash = <[u8; 32]>::try_from(digest(&SHA256, &bytes).as_ref()).ok();
+        if hash != self.hash || hash.is_none() {
+            self.take(&bytes, hash);
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], hash: Option<[u8; 32]>) {
+        self.hash = hash;
+        match self.parse(bytes).and_then(|declared| self.show(declared)) {
+            Ok(changes) => {
+                self.complaint = None;
+                tracing::info!(file = %self.shown.path.display(), changes, "the configuration file was read");
+                (self.options.report)(Reload::Taken);
+            }
+            Err(reason) => self.complain(&reason),
+        }
+    }
+
+    fn parse(&self, bytes: &[u8]) -> Result<Vec<Declared>, String> {
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            format!("line {line}: it is not UTF-8")
+        })?;
+        let FileOptions { format, is_lenient, env, .. } = &self.options;
+        declared::read(text, *format, *is_lenient, &**env).map_err(|refused| refused.to_string())
+    }
+
+    /// Makes what was declared the documents of the store, at once.
+    fn show(&self, declared: Vec<Declared>) -> Result<usize, String> {
+        let mut lines = HashMap::with_capacity(declared.len());
+        let mut documents = Vec::with_capacity(declared.len());
+        for Declared { key, value, line, problem } in declared {
+            let key = DocKey::parse(key.path()).map_err(|error| format!("line {line}: {error}"))?;
+            lines.insert(key.clone(), line);
+            documents.push((key, value.to_string().into(), problem));
+        }
+        let mut gone: HashSet<DocKey> = self.shown.ledger.keys().into_iter().collect();
+        let mut plan = self.shown.ledger.plan();
+        let before = plan.revision();
+        for (key, text, problem) in documents {
+            gone.remove(&key);
+            plan.follow(key, Some((text, problem)));
+        }
+        for key in gone {
+            plan.follow(key, None);
+        }
+        if before.0 == 0 && plan.revision() == before {
+            // An empty file is a configuration, too.
+            plan.reserve();
+        }
+        let changes = plan.documents().count();
+        // Before they are told, for who is told may ask.
+        *self.shown.lines.write() = lines;
+        plan.publish();
+        Ok(changes)
+    }
+
+    /// Says why the file cannot be read, once until it can be.
+    fn miss(&mut self, error: &std::io::Error) {
+        (self.seen, self.hash) = (None, None);
+        let reason = format!("cannot be read: {error}");
+        if self.complaint.as_ref() != Some(&reason) {
+            self.complain(&reason);
+        }
+    }
+
+    /// Says what is wrong with this version of the file.
+    fn complain(&mut self, reason: &str) {
+        self.complaint = Some(reason.to_owned());
+        let path = self.shown.path.display();
+        let reason = format!("{path}: {reason}");
+        tracing::error!(reason, "the configuration file cannot be used, the configuration stays as it was");
+        (self.options.report)(Reload::Refused(&reason));
+    }
+}
+
+// === impl Stop ===
+
+impl Stop {
+    pub(super) fn now(&self) {
+        *self.is_told.lock() = true;
+        self.told.notify_all();
+    }
+
+    /// Waits for the end, but not for long; whether it came.
+    fn comes_within(&self, time: Duration) -> bool {
+        let mut is_told = self.is_told.lock();
+        if !*is_told {
+            self.told.wait_for(&mut is_told, time);
+        }
+        *is_told
+    }
+}
