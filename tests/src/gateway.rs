@@ -24,6 +24,7 @@ pub struct Gateway {
     pub admin: SocketAddr,
     child: Option<Child>,
     environment: Vec<(String, String)>,
+    has_admin: bool,
 }
 
 /// The program, next to the test's executable; built when it is missing.
@@ -68,6 +69,11 @@ impl Gateway {
 
     /// The same in an environment that has these variables, too.
     pub fn start_in(environment: &[(&str, &str)], extra: Value) -> Self {
+        Self::start_with(environment, &[], extra)
+    }
+
+    /// The same with these files next to `config.yaml`.
+    pub fn start_with(environment: &[(&str, &str)], files: &[(&str, &str)], extra: Value) -> Self {
         let dir = TempDir::new().unwrap();
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let (proxy, admin) = (local(free_port()), local(free_port()));
@@ -86,8 +92,12 @@ impl Gateway {
         });
         merge(&mut config, extra);
         std::fs::write(dir.path().join("config.yaml"), config.to_string()).unwrap();
+        for (name, text) in files {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let has_admin = config["deployment"]["role"] != "data_plane" && config["apisix"]["enable_admin"] != false;
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let mut this = Self { dir, proxy, admin, child: None, environment };
+        let mut this = Self { dir, proxy, admin, child: None, environment, has_admin };
         this.run();
         this
     }
@@ -133,7 +143,7 @@ impl Gateway {
     /// How it ended.
     pub fn try_run(&mut self) -> Result<(), ExitStatus> {
         let mut child = self.spawn();
-        for addr in [self.proxy, self.admin] {
+        for addr in [Some(self.proxy), self.has_admin.then_some(self.admin)].into_iter().flatten() {
             let ended = wait_for("the gateway to listen or to end", || {
                 if let Some(status) = child.try_wait().unwrap() {
                     return Some(Some(status));

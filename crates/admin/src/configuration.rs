@@ -67,6 +67,8 @@ pub trait Configuration: Send + Sync + 'static {
     fn check_delete(&self, key: &Key) -> Result<(), String>;
     /// Checks, stores and publishes changes, all or none.
     fn write(&self, changes: Vec<Change>) -> impl Future<Output = Result<(), WriteError>> + Send;
+    /// Puts these documents, already checked, in the place of all there are, and publishes them.
+    fn replace(&self, documents: Vec<(Key, Value)>) -> impl Future<Output = Result<(), WriteError>> + Send;
     /// The enabled plugins.
     fn plugins(&self) -> Vec<Description>;
 }

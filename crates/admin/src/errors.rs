@@ -29,6 +29,10 @@ pub(crate) enum Refusal {
     BodyEmpty,
     /// The body is not JSON.
     BodyNotJson { error: String, raw: String },
+    /// A whole configuration is not JSON.
+    ConfigurationNotJson(String),
+    /// A whole configuration without `X-Digest`.
+    NoDigest,
     /// The body says that it is YAML and is not.
     BodyNotYaml,
     /// `ttl` is not a number.
@@ -118,6 +122,8 @@ impl Refusal {
             Self::BodyNotJson { error, raw } => {
                 Reply::json(400, &json!({ "error_msg": format!("invalid request body: {error}"), "req_body": raw }))
             }
+            Self::ConfigurationNotJson(error) => told(400, format!("invalid request body: {error}")),
+            Self::NoDigest => told(400, "missing digest header"),
             Self::BodyNotYaml => told(400, "invalid request body: invalid yaml request body"),
             Self::TtlNotNumber => told(400, "invalid argument ttl: should be a number"),
             Self::TtlUnsupported => {

@@ -8,6 +8,7 @@ pub mod keys;
 mod kinds;
 mod list;
 mod patch;
+mod pushed;
 mod query;
 mod resource;
 mod schemas;
@@ -23,8 +24,15 @@ pub use schemas::plugin_schemas;
 use bytes::Bytes;
 use errors::{Done, Refusal};
 use ipnet::IpNet;
-use model::{differences::DifferenceId, documents::Kind, json, settings::AdminRole, yaml};
+use model::{
+    differences::DifferenceId,
+    documents::Kind,
+    json,
+    settings::{AdminRole, Provider},
+    yaml,
+};
 use plugin::Reply;
+use pushed::Pushed;
 use query::Query;
 use serde_json::Value;
 use std::{net::IpAddr, sync::Arc};
@@ -67,6 +75,8 @@ pub struct Settings {
     pub has_streams: bool,
     /// `deployment.etcd.prefix`: what keys are shown with.
     pub prefix: String,
+    /// Whether whole configurations are sent, and nothing else is served.
+    pub is_pushed: bool,
 }
 
 impl Settings {
@@ -90,6 +100,7 @@ impl Settings {
             is_v3: admin.is_v3,
             has_streams: admin.has_streams,
             prefix: settings.deployment.etcd.prefix.clone(),
+            is_pushed: settings.deployment.provider == Provider::Yaml,
         }
     }
 }
@@ -105,6 +116,7 @@ impl Default for Settings {
             is_v3: true,
             has_streams: false,
             prefix: "/apisix".to_owned(),
+            is_pushed: false,
         }
     }
 }
@@ -114,6 +126,7 @@ impl Default for Settings {
 pub struct AdminApi<C> {
     configuration: Arc<C>,
     settings: Settings,
+    pushed: Pushed,
 }
 
 /// The largest body: 1.5 MiB.
@@ -122,7 +135,12 @@ pub const MAX_BODY: usize = 3 << 19;
 impl<C: Configuration> AdminApi<C> {
     /// Over a configuration.
     pub fn new(configuration: Arc<C>, settings: Settings) -> Self {
-        Self { configuration, settings }
+        Self { configuration, settings, pushed: Pushed::default() }
+    }
+
+    /// Bytes that the body of an admitted request may have.
+    pub fn max_body(&self) -> usize {
+        if self.settings.is_pushed { pushed::MAX_CONFIGURATION } else { MAX_BODY }
     }
 
     /// Whether a request is worth reading its body, which is not looked at here.
@@ -138,8 +156,13 @@ impl<C: Configuration> AdminApi<C> {
         if path == ROOT && *method == Method::Head {
             return Err(self.finish(Done::Nothing.reply(self.settings.is_v3), false));
         }
-        let is_routed = matches!(method, Method::Get | Method::Put | Method::Post | Method::Delete | Method::Patch);
-        let checked = if is_routed && below_root(path).is_some() {
+        let is_routed = if self.settings.is_pushed {
+            pushed::is_routed(method, path)
+        } else {
+            let is_known = matches!(method, Method::Get | Method::Put | Method::Post | Method::Delete | Method::Patch);
+            is_known && below_root(path).is_some()
+        };
+        let checked = if is_routed {
             let query = Query::parse(query.as_deref().unwrap_or_default());
             auth::check_key(&self.settings, method, fields, &query)
         } else {
@@ -155,7 +178,13 @@ impl<C: Configuration> AdminApi<C> {
         }
         let AdminRequest { method, path, query, fields, body, .. } = request;
         let query = Query::parse(&query.unwrap_or_default());
-        let call = Call { method, path: &path, query, fields, body };
+        let call = Call { method, path: &path, query, fields, body, max_body: self.max_body() };
+        if self.settings.is_pushed {
+            return match self.route_pushed(call).await {
+                Ok(reply) => self.finish(reply, false),
+                Err(refusal) => self.refuse(&path, &refusal, false),
+            };
+        }
         let mut is_versioned = false;
         match self.route(call, &mut is_versioned).await {
             Ok(done) => self.finish(done.reply(self.settings.is_v3), is_versioned),
@@ -169,6 +198,17 @@ impl<C: Configuration> AdminApi<C> {
         self.finish(reply, is_versioned)
     }
 
+    /// What there is where whole configurations are sent.
+    async fn route_pushed(&self, call: Call<'_>) -> Result<Reply, Refusal> {
+        let conf = &*self.configuration;
+        match call.method {
+            Method::Post => pushed::validated(&call.json_or_yaml()?, conf).map(|done| done.reply(true)),
+            Method::Put => self.pushed.accept(&call.fields, || call.json_or_yaml(), conf).await,
+            Method::Head => Ok(self.pushed.head().await),
+            _ => Ok(self.pushed.show(&call.fields).await),
+        }
+    }
+
     /// `is_versioned` becomes true where APISIX sends `X-API-VERSION`: once a kind was asked.
     async fn route(&self, call: Call<'_>, is_versioned: &mut bool) -> Result<Done, Refusal> {
         let conf = &*self.configuration;
@@ -179,7 +219,7 @@ impl<C: Configuration> AdminApi<C> {
         }
         match (&call.method, segments.as_slice()) {
             (Method::Post, ["configs", "validate"]) => {
-                return validate::whole(&call.json_or_yaml()?, conf);
+                return validate::all(&call.json_or_yaml()?, false, conf);
             }
             (Method::Get, ["plugins", "list"]) => return schemas::plugin_names(&call.query, conf),
             (Method::Post, ["schema", "validate", name, ..]) => {
@@ -233,7 +273,7 @@ impl<C: Configuration> AdminApi<C> {
     }
 
     fn finish(&self, mut reply: Reply, is_versioned: bool) -> Reply {
-        if reply.body != plugin::ReplyBody::Default {
+        if reply.body != plugin::ReplyBody::Default && !reply.fields.contains("content-type") {
             reply.fields.set("Content-Type", b"application/json");
         }
         if is_versioned {
@@ -255,6 +295,7 @@ struct Call<'a> {
     query: Query,
     fields: Fields,
     body: Bytes,
+    max_body: usize,
 }
 
 impl Call<'_> {
@@ -272,7 +313,7 @@ impl Call<'_> {
         })
     }
 
-    /// The body in the format that `Content-Type` names, for `configs/validate`.
+    /// The body in the format that `Content-Type` names, for `configs` and `configs/validate`.
     fn json_or_yaml(&self) -> Result<Value, Refusal> {
         self.check_size()?;
         let is_yaml = self.fields.get("content-type").is_some_and(|kind| kind.starts_with(b"application/yaml"));
@@ -280,12 +321,17 @@ impl Call<'_> {
             let text = std::str::from_utf8(&self.body).map_err(|_| Refusal::BodyNotYaml)?;
             return yaml::parse(text).ok().filter(Value::is_object).ok_or(Refusal::BodyNotYaml);
         }
-        self.json()?.ok_or(Refusal::BodyEmpty)
+        if self.body.is_empty() {
+            return Err(Refusal::BodyEmpty);
+        }
+        let limits = json::Limits { bytes: self.max_body, ..json::Limits::default() };
+        json::parse(&self.body, limits).map_err(|error| Refusal::ConfigurationNotJson(error.to_string()))
     }
 
     fn check_size(&self) -> Result<(), Refusal> {
         let size = self.body.len();
-        if size > MAX_BODY { Err(Refusal::BodyTooLarge { size, limit: MAX_BODY }) } else { Ok(()) }
+        let limit = self.max_body;
+        if size > limit { Err(Refusal::BodyTooLarge { size, limit }) } else { Ok(()) }
     }
 
     fn check_ttl(&self) -> Result<(), Refusal> {

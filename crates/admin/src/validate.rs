@@ -1,25 +1,46 @@
-//! `configs/validate`: a whole configuration, each document by itself, with all that is wrong at once.
+//! What is wrong with a whole configuration.
 
 use crate::{
     configuration::Configuration,
     errors::{Done, Refusal},
+    pushed,
 };
 use model::{
+    declared,
     documents::{self, Key, Kind},
     schema::lua_type,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
-/// Checks a configuration as standalone files and `configs` have it: lists by the names of collections.
-pub(crate) fn whole(body: &Value, conf: &impl Configuration) -> Result<Done, Refusal> {
+/// Something that is wrong.
+pub(crate) struct Finding {
+    /// As one of many.
+    shown: Value,
+    /// As the only one.
+    pub(crate) short: String,
+}
+
+/// `configs/validate`: each document by itself, all errors at once.
+pub(crate) fn all(body: &Value, is_pushed: bool, conf: &impl Configuration) -> Result<Done, Refusal> {
     let Value::Object(body) = body else { return Err(Refusal::NotAnObject) };
-    let mut errors = Vec::new();
+    let found = findings(body, is_pushed, conf);
+    if found.is_empty() {
+        return Ok(Done::Value(json!({})));
+    }
+    Err(Refusal::Validation(found.into_iter().map(|finding| finding.shown).collect()))
+}
+
+/// What is wrong, in the order of the body. Documents of a configuration that is pushed may have a `modifiedIndex`, and credentials
+/// are among the consumers.
+pub(crate) fn findings(body: &Map<String, Value>, is_pushed: bool, conf: &impl Configuration) -> Vec<Finding> {
+    let mut found = Vec::new();
     for (name, items) in body {
         if let Some(kind) = name.strip_suffix("_conf_version") {
-            if !items.is_number() {
-                let got = lua_type(items);
-                errors.push(json!({ "resource_type": kind, "error": format!("{name} must be a number, got {got}") }));
+            if !items.is_number() && !items.is_null() {
+                let (short, got) = (format!("{name} must be a number"), lua_type(items));
+                let shown = json!({ "resource_type": kind, "error": format!("{short}, got {got}") });
+                found.push(Finding { shown, short });
             }
             continue;
         }
@@ -29,11 +50,16 @@ pub(crate) fn whole(body: &Value, conf: &impl Configuration) -> Result<Done, Ref
             let id = text(item, "id").or_else(|| text(item, "username"));
             let mut told = |error: String| {
                 let resource_id = id.as_deref().unwrap_or_default();
-                errors.push(json!({
+                let shown = json!({
                     "resource_type": name, "resource_id": resource_id, "index": index, "error": error
-                }));
+                });
+                found.push(Finding { shown, short: error });
             };
-            if let Err(why) = check(name, id.as_deref(), item, conf) {
+            let checked = match declared::section(name) {
+                Some(kind) if is_pushed => check_pushed(kind, index, item, conf),
+                _ => check(name, id.as_deref(), item, conf),
+            };
+            if let Err(why) = checked {
                 told(why);
             }
             if let Some(id) = &id {
@@ -48,7 +74,7 @@ pub(crate) fn whole(body: &Value, conf: &impl Configuration) -> Result<Done, Ref
             }
         }
     }
-    if errors.is_empty() { Ok(Done::Value(json!({}))) } else { Err(Refusal::Validation(errors)) }
+    found
 }
 
 /// Checks one document of a list.
@@ -86,4 +112,15 @@ fn text(item: &Value, field: &str) -> Option<String> {
         Some(Value::Number(number)) => Some(number.to_string()),
         _ => None,
     }
+}
+
+fn check_pushed(kind: Kind, index: usize, item: &Value, conf: &impl Configuration) -> Result<(), String> {
+    let (key, mut value, _) = pushed::document(kind, index + 1, item)?;
+    // Where an id is needed, its place is none.
+    if item.get("id").is_none()
+        && let Some(fields) = value.as_object_mut()
+    {
+        fields.shift_remove("id");
+    }
+    conf.check(&key, &value)
 }

@@ -125,15 +125,23 @@ impl<V: View> ControlApi<V> {
     }
 
     fn configuration(&self) -> Value {
-        let problems =
-            self.view.problems().into_iter().map(
-                |problem| json!({ "key": problem.key, "json_path": problem.json_path, "message": problem.message }),
-            );
+        let problems = self.view.problems().into_iter().map(|problem| {
+            let mut shown = json!({
+                "key": problem.key, "json_path": problem.json_path, "message": problem.message
+            });
+            if let (Some(place), Value::Object(shown)) = (problem.place, &mut shown) {
+                shown.insert("place".to_owned(), place.into());
+            }
+            shown
+        });
         let problems: Vec<_> = problems.collect();
+        let reloads = &self.view.shared().stats.reloads;
         json!({
             "revision": self.view.revision(),
             "digest": self.view.digest(),
             "problems": problems,
+            "reload_failures": reloads.failures(),
+            "reload_problem": reloads.problem(),
             "plugin_panics": self.view.shared().stats.panics.by_plugin(),
         })
     }

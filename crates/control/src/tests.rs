@@ -60,7 +60,12 @@ impl View for Fake {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        vec![Problem { key: "/routes/9".to_owned(), json_path: "/uri".to_owned(), message: "wrong".to_owned() }]
+        vec![Problem {
+            key: "/routes/9".to_owned(),
+            json_path: "/uri".to_owned(),
+            message: "wrong".to_owned(),
+            place: Some("f:3".to_owned()),
+        }]
     }
 
     fn health(&self, key: &Key) -> Vec<NodeHealth> {
@@ -127,7 +132,7 @@ fn control() {
             "GET",
             "/v1/portcullis/status",
             200,
-            r#"{"revision":7,"digest":"ab","problems":[{"key":"/routes/9","json_path":"/uri","message":"wrong"}],"plugin_panics":{}}"#,
+            r#"{"revision":7,"digest":"ab","problems":[{"key":"/routes/9","json_path":"/uri","message":"wrong","place":"f:3"}],"reload_failures":0,"reload_problem":null,"plugin_panics":{}}"#,
         ),
         ("GET", "/", 404, "<page>"),
         ("GET", "/v1/", 404, "<page>"),

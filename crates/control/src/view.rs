@@ -13,6 +13,8 @@ pub struct Problem {
     pub json_path: String,
     /// What.
     pub message: String,
+    /// Where an operator finds the document, such as a file and a line, if it is not in a database.
+    pub place: Option<String>,
 }
 
 /// A node as health checks see it.

@@ -1,4 +1,4 @@
-//! The single writer of configuration: check, store, compile, publish, answer.
+//! The single writer of configuration: check, store, compile, publish, answer. A store that changes by itself is followed.
 
 mod documents;
 #[cfg(test)]
@@ -22,9 +22,9 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
-use store::{Expect, Store, StoreError};
+use store::{DocKey, Expect, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
-use writer::{Asked, QUEUE, Writer};
+use writer::{Asked, QUEUE, Writer, Writes};
 
 /// One change that is asked for.
 #[derive(Debug, Clone)]
@@ -119,7 +119,7 @@ impl Flow {
             .sort_by(|(a, one), (b, other)| (rank(a.kind()), one.created, a).cmp(&(rank(b.kind()), other.created, b)));
         for (key, entry) in entries {
             let value = entry.value();
-            let written = Written { value: &value, text: entry.text };
+            let written = Written { value: &value, text: entry.text, place: store.place(&entry.key) };
             compiler.change(&key, None, Some(&written), entry.problem.as_deref());
             view.put(&plugins, key, &written, entry.modified.0, Some(entry.created.0));
         }
@@ -130,8 +130,9 @@ impl Flow {
         });
         published.report(&shared);
         let (queue, asked) = mpsc::channel(QUEUE);
+        let changes = store.changes_by_itself().then(|| store.watch(loaded.revision));
         let writer = Writer::new(store.clone(), plugins.clone(), shared.clone(), published.clone(), view, compiler);
-        tokio::spawn(writer.run(asked));
+        tokio::spawn(writer.run(asked, changes));
         Ok(Arc::new(Self { store, plugins, shared, published, queue }))
     }
 
@@ -143,7 +144,19 @@ impl Flow {
     pub async fn write(&self, writes: Vec<Write>) -> Result<u64, FlowError> {
         let ended = || FlowError::Unavailable("the configuration is not written any more".to_owned());
         let (answer, outcome) = oneshot::channel();
-        self.queue.send(Asked { writes, answer }).await.map_err(|_| ended())?;
+        self.queue.send(Asked::Some(Writes { writes, answer })).await.map_err(|_| ended())?;
+        outcome.await.map_err(|_| ended())?
+    }
+
+    /// Stores these documents in the place of all there are, and publishes them. They are not checked: one that cannot be used is
+    /// quarantined. What stays as it was keeps what it has counted.
+    ///
+    /// # Errors
+    /// [`FlowError`]; nothing was changed then.
+    pub async fn replace(&self, documents: Vec<(Key, Value)>) -> Result<u64, FlowError> {
+        let ended = || FlowError::Unavailable("the configuration is not written any more".to_owned());
+        let (answer, outcome) = oneshot::channel();
+        self.queue.send(Asked::All(documents, answer)).await.map_err(|_| ended())?;
         outcome.await.map_err(|_| ended())?
     }
 
@@ -182,7 +195,13 @@ impl Flow {
 
     /// What is wrong with stored documents.
     pub fn problems(&self) -> Vec<Problem> {
-        self.published.snapshot.load().problems().to_vec()
+        let mut problems = self.published.snapshot.load().problems().to_vec();
+        for problem in &mut problems {
+            // It may have moved since.
+            let place = DocKey::parse(problem.key.as_str()).ok().and_then(|key| self.store.place(&key));
+            problem.place = place.or(problem.place.take());
+        }
+        problems
     }
 }
 

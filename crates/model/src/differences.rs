@@ -136,6 +136,12 @@ differences! {
         portcullis: "headers that carry identity are removed on the way in, in every spelling that folds to the same name",
         why: "upstreams believe these headers",
     }
+    /// `ambiguous-file`
+    AmbiguousFile = "ambiguous-file" {
+        apisix: "Passes over sections of `apisix.yaml` and `apisix.json` whose name it does not know, and takes the last of several documents with the same id.",
+        portcullis: "Refuses such a file as a whole, naming the line, and keeps the configuration that it has. A section whose name begins with `x-` is passed over.",
+        why: "A misspelt `global_rules` would take the protection of every route away without a word, and a copied id that of the route that it was copied from.",
+    }
     /// `server-header`
     ServerHeader = "server-header" {
         apisix: "Server says APISIX and its version",

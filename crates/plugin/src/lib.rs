@@ -35,7 +35,7 @@ pub use phases::{
 pub use reply::{Refusal, Reply, ReplyBody, refuse};
 pub use request::Request;
 pub use response::ResponseView;
-pub use stats::{Health, NodeStatus, Panics, Stats};
+pub use stats::{Health, NodeStatus, Panics, Reloads, Stats};
 pub use subrequest::{Dispatcher, Subanswer, Subrequest};
 pub use upstream::{ChosenUpstream, UpstreamHead, UpstreamRequest};
 pub use vars::hostname;

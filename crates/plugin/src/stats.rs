@@ -2,7 +2,10 @@ use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{OnceLock, atomic::AtomicU64},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Counters of the whole gateway, written by the engine's side and read by exporters.
@@ -26,6 +29,8 @@ pub struct Stats {
     pub revision: AtomicU64,
     /// What health checks see.
     pub health: Health,
+    /// Configurations that could not be read, with a configuration file.
+    pub reloads: Reloads,
 }
 
 /// A node as health checks see it.
@@ -62,6 +67,44 @@ impl Health {
 impl fmt::Debug for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Health").finish_non_exhaustive()
+    }
+}
+
+/// How often a new version of the configuration file could not be taken, and why the last one could not.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    versions: AtomicU64,
+    failures: AtomicU64,
+    problem: Mutex<Option<String>>,
+}
+
+impl Reloads {
+    /// The file says what is in force.
+    pub fn succeeded(&self) {
+        self.versions.fetch_add(1, Ordering::Relaxed);
+        *self.problem.lock() = None;
+    }
+
+    /// The file says something that cannot be used.
+    pub fn failed(&self, reason: &str) {
+        self.versions.fetch_add(1, Ordering::Relaxed);
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        *self.problem.lock() = Some(reason.to_owned());
+    }
+
+    /// Whether there is such a file at all.
+    pub fn is_followed(&self) -> bool {
+        self.versions.load(Ordering::Relaxed) > 0
+    }
+
+    /// How often it could not.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Why it cannot be used now.
+    pub fn problem(&self) -> Option<String> {
+        self.problem.lock().clone()
     }
 }
 

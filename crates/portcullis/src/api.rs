@@ -24,8 +24,8 @@ pub(crate) trait Api: 'static {
     /// Answers one call.
     fn answer(&self, call: Call) -> impl Future<Output = Reply>;
 
-    /// Bytes that a body may have.
-    const MAX_BODY: usize;
+    /// Bytes that the body of a request may have, once it was admitted.
+    fn max_body(&self) -> usize;
 
     /// The answer to a body that could not be read.
     fn bad_body(&self, error: &BodyError) -> Reply;
@@ -55,7 +55,7 @@ impl<A: Api> Service for ApiService<A> {
         };
         let reply = match self.api.admit(&call) {
             Err(reply) => reply,
-            Ok(()) => match read_body(&downstream, A::MAX_BODY).await {
+            Ok(()) => match read_body(&downstream, self.api.max_body()).await {
                 Err(BodyError::Gone) => return downstream.abort(),
                 Err(error) => self.api.bad_body(&error),
                 Ok(body) => {

@@ -5,7 +5,8 @@ use crate::{
     args,
     live::Live,
     logging::Sink,
-    node, sealing,
+    node,
+    source::Source,
 };
 use admin::AdminApi;
 use anyhow::{Context, bail};
@@ -21,7 +22,7 @@ use gateway::{
         dns::{DnsOptions, Resolver},
     },
 };
-use model::settings::{Provider, Role, Settings, Severity, name_server};
+use model::settings::{Settings, Severity, name_server};
 use plugin::{NodeStatus, Reply, Shared};
 use serde_json::{Value, json};
 use std::{
@@ -36,7 +37,6 @@ use std::{
     thread::JoinHandle,
     time::{Duration, Instant},
 };
-use store::{Embedded, SealedStore};
 use tokio::{
     runtime::{Builder, LocalOptions},
     signal::unix::{Signal, SignalKind, signal},
@@ -48,7 +48,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Starts the gateway and runs it until it is told to end.
 pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
-    let settings = read_settings(run.config.as_deref())?;
+    let (settings, source) = read_settings(run.config.as_deref())?;
     let sink = Sink::start(&settings.error_log)?;
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files cannot be raised");
@@ -74,7 +74,7 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     warn_of_unknown_plugins(&settings, &plugins);
     let upstreams = shared.kept(Registry::default);
     upstreams.configure(options::upstreams(&settings));
-    let flow = background.block_on(open_flow(&settings, &plugins, &shared))?;
+    let flow = background.block_on(source.open(&settings, &plugins, &shared))?;
     tell_health(&shared, &upstreams, &settings.deployment.etcd.prefix);
     background.spawn(upstreams.run(dns(&settings)));
 
@@ -97,7 +97,7 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     };
     let stop = Arc::new(Stop::default());
     let census = Arc::new(Census::default());
-    let apis = start_apis(&settings, &flow, &stop)?;
+    let apis = start_apis(&settings, &source, &flow, &stop)?;
     let mut threads = Vec::new();
     for (index, listeners) in proxies.into_iter().enumerate() {
         let worker = Worker {
@@ -111,7 +111,7 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
         };
         threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run(listeners))?);
     }
-    announce(&settings, apis.made_key.as_deref())?;
+    announce(&settings, &source, apis.made_key.as_deref())?;
     background.block_on(wait_for_the_end(signals, &sink, access_log.as_deref()));
     stop.begin();
     for thread in threads.into_iter().chain(apis.threads) {
@@ -125,7 +125,7 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read_settings(config: Option<&Path>) -> anyhow::Result<Settings> {
+fn read_settings(config: Option<&Path>) -> anyhow::Result<(Settings, Source)> {
     let default = PathBuf::from("conf/config.yaml");
     let path = config.map(Path::to_owned).or_else(|| default.exists().then_some(default));
     let text = match &path {
@@ -145,19 +145,8 @@ fn read_settings(config: Option<&Path>) -> anyhow::Result<Settings> {
     if !refused.is_empty() {
         bail!("{name}: will not start without what was asked for: {}", refused.join(", "));
     }
-    match settings.deployment.provider {
-        Provider::Embedded => {}
-        Provider::Etcd => bail!(
-            "{name}: the store etcd is not available in this version; leave deployment.etcd.host out to use the embedded store"
-        ),
-        Provider::Yaml | Provider::Json => {
-            bail!("{name}: standalone files are not available in this version; use config_provider: embedded")
-        }
-    }
-    if settings.deployment.role != Role::Traditional {
-        bail!("{name}: only deployment.role traditional is available in this version");
-    }
-    Ok(settings)
+    let source = Source::of(&settings, path.as_deref()).with_context(|| name.clone())?;
+    Ok((settings, source))
 }
 
 fn warn_of_unknown_plugins(settings: &Settings, plugins: &PluginSet) {
@@ -184,22 +173,6 @@ fn tell_health(shared: &Shared, upstreams: &Arc<Registry>, prefix: &str) {
         });
         nodes.collect()
     });
-}
-
-async fn open_flow(settings: &Settings, plugins: &Arc<PluginSet>, shared: &Arc<Shared>) -> anyhow::Result<Arc<Flow>> {
-    let data_dir = &settings.data_dir;
-    let (store, recovered) = Embedded::open(data_dir)?;
-    if let Some(recovered) = recovered {
-        tracing::error!(
-            reason = recovered.reason,
-            set_aside = recovered.set_aside.as_ref().map(|p| p.display().to_string()),
-            revision = recovered.revision.0,
-            "the store was damaged, the last good copy is in use"
-        );
-    }
-    let store = SealedStore::open(Arc::new(store), data_dir, sealing::of(&settings.data_encryption, plugins)?).await?;
-    let router = settings.routing.router;
-    Ok(Flow::open_routing(Arc::new(store), plugins.clone(), shared.clone(), router).await?)
 }
 
 fn bind(addr: SocketAddr, share: bool, setting: &str) -> anyhow::Result<Listener> {
@@ -320,8 +293,8 @@ struct Apis {
     made_key: Option<PathBuf>,
 }
 
-fn start_apis(settings: &Settings, flow: &Arc<Flow>, stop: &Arc<Stop>) -> anyhow::Result<Apis> {
-    let live = Arc::new(Live(flow.clone()));
+fn start_apis(settings: &Settings, source: &Source, flow: &Arc<Flow>, stop: &Arc<Stop>) -> anyhow::Result<Apis> {
+    let live = Arc::new(Live { flow: flow.clone(), awaits_first: source.awaits_first() });
     let server = options::options(settings).server;
     let mut threads = Vec::new();
     let mut made_key = None;
@@ -388,7 +361,9 @@ fn export_addr(attr: &Value, plugins: &PluginSet) -> Option<SocketAddr> {
 struct AdminService(Arc<AdminApi<Live>>);
 
 impl Api for AdminService {
-    const MAX_BODY: usize = admin::MAX_BODY;
+    fn max_body(&self) -> usize {
+        self.0.max_body()
+    }
 
     fn admit(&self, call: &Call) -> Result<(), Reply> {
         self.0.admit(call)
@@ -417,7 +392,9 @@ struct ControlService {
 }
 
 impl Api for ControlService {
-    const MAX_BODY: usize = 64 << 10;
+    fn max_body(&self) -> usize {
+        64 << 10
+    }
 
     async fn answer(&self, call: Call) -> Reply {
         match self.face {
@@ -433,7 +410,7 @@ impl Api for ControlService {
 }
 
 /// Says where it listens, where the admin key is, and how the first protected route is made.
-fn announce(settings: &Settings, made_key: Option<&Path>) -> anyhow::Result<()> {
+fn announce(settings: &Settings, source: &Source, made_key: Option<&Path>) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let proxy = settings.listen.addresses.first().map_or_else(String::new, |addr| match addr.ip() {
         ip if ip.is_unspecified() => format!("127.0.0.1:{}", addr.port()),
@@ -445,22 +422,35 @@ fn announce(settings: &Settings, made_key: Option<&Path>) -> anyhow::Result<()> 
     if settings.admin.is_enabled {
         writeln!(out, "  Admin API  {}", settings.admin.listen.0)?;
     }
+    if let Source::File(path, _) = source {
+        writeln!(out, "  routes     {}", path.display())?;
+    }
     writeln!(out, "  data       {}", settings.data_dir.display())?;
     if let Some(path) = made_key {
         let admin = settings.admin.listen.0;
         let path = path.display();
         writeln!(out, "  admin key  {path}")?;
         writeln!(out, "\nProtect an API that listens on 127.0.0.1:8000:")?;
-        writeln!(
-            out,
-            "  curl -H \"X-API-KEY: $(cat {path})\" -X PUT http://{admin}/apisix/admin/consumers \
+        if matches!(source, Source::Pushed) {
+            writeln!(
+                out,
+                "  curl -H \"X-API-KEY: $(cat {path})\" -H 'X-Digest: 1' -X PUT http://{admin}/apisix/admin/configs \
+                 -d '{{\"consumers\":[{{\"username\":\"alice\",\"plugins\":{{\"key-auth\":{{\"key\":\"alices-key\"}}}}}}],\
+                 \"routes\":[{{\"id\":\"1\",\"uri\":\"/*\",\"plugins\":{{\"key-auth\":{{}}}},\
+                 \"upstream\":{{\"nodes\":{{\"127.0.0.1:8000\":1}}}}}}]}}'"
+            )?;
+        } else {
+            writeln!(
+                out,
+                "  curl -H \"X-API-KEY: $(cat {path})\" -X PUT http://{admin}/apisix/admin/consumers \
              -d '{{\"username\":\"alice\",\"plugins\":{{\"key-auth\":{{\"key\":\"alices-key\"}}}}}}'"
-        )?;
-        writeln!(
-            out,
-            "  curl -H \"X-API-KEY: $(cat {path})\" -X PUT http://{admin}/apisix/admin/routes/1 \
+            )?;
+            writeln!(
+                out,
+                "  curl -H \"X-API-KEY: $(cat {path})\" -X PUT http://{admin}/apisix/admin/routes/1 \
              -d '{{\"uri\":\"/*\",\"plugins\":{{\"key-auth\":{{}}}},\"upstream\":{{\"nodes\":{{\"127.0.0.1:8000\":1}}}}}}'"
-        )?;
+            )?;
+        }
         writeln!(out, "  curl -H 'apikey: alices-key' http://{proxy}/")?;
     }
     out.flush()?;

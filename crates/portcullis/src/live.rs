@@ -14,19 +14,23 @@ use std::{ops::Range, sync::Arc};
 use store::{Expect, Revision};
 
 /// The running configuration.
-pub(crate) struct Live(pub(crate) Arc<Flow>);
+pub(crate) struct Live {
+    pub(crate) flow: Arc<Flow>,
+    /// Whether there is none before the first one comes: what was not stored yet could protect.
+    pub(crate) awaits_first: bool,
+}
 
 impl Live {
     fn descriptions(&self) -> Vec<Description> {
-        self.0.plugins().iter().map(|plugin| plugin.description).collect()
+        self.flow.plugins().iter().map(|plugin| plugin.description).collect()
     }
 
     fn one(&self, key: &Key) -> Option<Document> {
-        self.0.documents().get(key)
+        self.flow.documents().get(key)
     }
 
     fn all(&self, kind: Kind, parent: Option<&str>) -> Vec<Document> {
-        self.0.documents().list(kind, parent)
+        self.flow.documents().list(kind, parent)
     }
 }
 
@@ -40,19 +44,19 @@ impl Configuration for Live {
     }
 
     fn page(&self, kind: Kind, parent: Option<&str>, range: Range<usize>) -> (Vec<Document>, usize) {
-        self.0.documents().page(kind, parent, range)
+        self.flow.documents().page(kind, parent, range)
     }
 
     async fn next_id(&self) -> Result<String, WriteError> {
-        self.0.next_id().await.map_err(failed)
+        self.flow.next_id().await.map_err(failed)
     }
 
     fn check(&self, key: &Key, value: &Value) -> Result<(), String> {
-        check::check_alone(self.0.plugins(), self.0.shared(), key, value)
+        check::check_alone(self.flow.plugins(), self.flow.shared(), key, value)
     }
 
     fn check_delete(&self, key: &Key) -> Result<(), String> {
-        check::check_delete(&self.0.documents(), self.0.plugins(), key)
+        check::check_delete(&self.flow.documents(), self.flow.plugins(), key)
     }
 
     async fn write(&self, changes: Vec<Change>) -> Result<(), WriteError> {
@@ -64,7 +68,11 @@ impl Configuration for Live {
             Change::Put(key, value, expected) => Write::Put { key, value, expect: expect(expected) },
             Change::Delete { key, expected, is_forced } => Write::Delete { key, expect: expect(expected), is_forced },
         });
-        self.0.write(writes.collect()).await.map(drop).map_err(failed)
+        self.flow.write(writes.collect()).await.map(drop).map_err(failed)
+    }
+
+    async fn replace(&self, documents: Vec<(Key, Value)>) -> Result<(), WriteError> {
+        self.flow.replace(documents).await.map(drop).map_err(failed)
     }
 
     fn plugins(&self) -> Vec<Description> {
@@ -94,20 +102,23 @@ impl control::View for Live {
     }
 
     fn revision(&self) -> Option<u64> {
-        Some(self.0.snapshot().revision())
+        let revision = self.flow.snapshot().revision();
+        (revision > 0 || !self.awaits_first).then_some(revision)
     }
 
     fn digest(&self) -> String {
-        self.0.snapshot().digest().to_string()
+        self.flow.snapshot().digest().to_string()
     }
 
     fn problems(&self) -> Vec<control::Problem> {
-        let problems = self.0.problems().into_iter();
-        problems.map(|p| control::Problem { key: p.key, json_path: p.json_path, message: p.message }).collect()
+        let problems = self.flow.problems().into_iter();
+        problems
+            .map(|p| control::Problem { key: p.key, json_path: p.json_path, message: p.message, place: p.place })
+            .collect()
     }
 
     fn health(&self, key: &Key) -> Vec<NodeHealth> {
-        let targets = self.0.shared().kept(Registry::default).targets(&key.path());
+        let targets = self.flow.shared().kept(Registry::default).targets(&key.path());
         let nodes = targets.iter().map(|target| {
             let counts = target.counts();
             NodeHealth {
@@ -126,6 +137,6 @@ impl control::View for Live {
     }
 
     fn shared(&self) -> Arc<Shared> {
-        self.0.shared().clone()
+        self.flow.shared().clone()
     }
 }

@@ -7,6 +7,7 @@ mod live;
 mod logging;
 mod node;
 mod sealing;
+mod source;
 
 use clap::Parser;
 use std::process::ExitCode;

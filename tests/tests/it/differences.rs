@@ -42,6 +42,7 @@ fn sides(id: DifferenceId) -> (&'static str, &'static str) {
         DifferenceId::SlowClients => ("15s, 300s", "60s, none"),
         DifferenceId::AmbiguousPath | DifferenceId::RawUtf8Target => ("400", "200"),
         DifferenceId::IdentityHeaders => ("none", "root"),
+        DifferenceId::AmbiguousFile => ("404", "200"),
         DifferenceId::ServerHeader => ("portcullis", "APISIX/3.18.0"),
         other => panic!("{}: both sides of the switch have to be tried", other.as_str()),
     }
@@ -61,6 +62,18 @@ fn probe(id: DifferenceId, compat: &Value) -> String {
         let limits = Settings::parse(Some(&text), &|_| None).unwrap().0.limits;
         let body = limits.body_timeout.map_or_else(|| "none".to_owned(), |time| format!("{time:?}"));
         return format!("{:?}, {body}", limits.head_timeout);
+    }
+    if id == DifferenceId::AmbiguousFile {
+        let upstream = Upstream::hello();
+        let node = json!({ "nodes": { upstream.addr.to_string(): 1 } });
+        let file =
+            json!({ "unknown": [], "routes": [{ "id": 1, "uri": "/b" }, { "id": 1, "uri": "/a", "upstream": node }] });
+        let settings = json!({
+            "portcullis": { "compat": compat },
+            "deployment": { "role": "data_plane", "role_data_plane": { "config_provider": "json" } },
+        });
+        let gateway = Gateway::start_with(&[], &[("apisix.json", &file.to_string())], settings);
+        return gateway.get("/a").status().to_string();
     }
     let (upstream, mut gateway) = started(&json!({
         "portcullis": { "compat": compat },

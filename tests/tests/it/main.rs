@@ -30,5 +30,6 @@ mod routers;
 mod routes;
 mod sealing;
 mod settings;
+mod standalone;
 mod traffic_split;
 mod variables;

@@ -63,6 +63,19 @@ impl Configuration for Fake {
         self.user(key)
     }
 
+    async fn replace(&self, documents: Vec<(Key, Value)>) -> Result<(), WriteError> {
+        let mut state = self.state.lock();
+        if state.is_down {
+            return Err(WriteError::Unavailable("connection refused".to_owned()));
+        }
+        state.revision += 1;
+        let revision = state.revision;
+        let new =
+            |(key, value): (Key, Value)| (key.path(), Document { key, value, created: revision, modified: revision });
+        state.documents = documents.into_iter().map(new).collect();
+        Ok(())
+    }
+
     #[allow(clippy::manual_async_fn)]
     fn write(&self, changes: Vec<Change>) -> impl Future<Output = Result<(), WriteError>> + Send {
         async move {

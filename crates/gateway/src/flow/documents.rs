@@ -144,6 +144,11 @@ impl DocumentsView {
         Some(old.text.clone())
     }
 
+    /// The last revision of a document.
+    pub(super) fn revision(&self, key: &Key) -> Option<u64> {
+        self.kept(key).map(|kept| kept.modified)
+    }
+
     /// The text of a document.
     pub(super) fn text(&self, key: &Key) -> Option<Arc<str>> {
         self.kept(key).map(|kept| kept.text.clone())

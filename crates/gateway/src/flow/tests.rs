@@ -214,3 +214,111 @@ async fn what_an_owner_has_goes_with_it() {
     flow.write(vec![delete("/services/t")]).await.unwrap();
     assert!(flow.documents().list(Kind::CostDecoration, None).is_empty());
 }
+
+/// A store that others write, too.
+struct Common(Memory);
+
+impl Store for Common {
+    fn load(&self) -> futures_util::future::BoxFuture<'_, Result<store::Documents, StoreError>> {
+        self.0.load()
+    }
+
+    fn write(&self, ops: Vec<store::Op>) -> futures_util::future::BoxFuture<'_, Result<store::Revision, StoreError>> {
+        self.0.write(ops)
+    }
+
+    fn next_id(&self) -> futures_util::future::BoxFuture<'_, Result<String, StoreError>> {
+        self.0.next_id()
+    }
+
+    fn watch(&self, from: store::Revision) -> store::ChangeStream {
+        self.0.watch(from)
+    }
+
+    fn changes_by_itself(&self) -> bool {
+        true
+    }
+
+    fn place(&self, key: &DocKey) -> Option<String> {
+        Some(format!("file:{}", key.as_str().len()))
+    }
+}
+
+fn op(path: &str, value: Option<Value>) -> store::Op {
+    let (key, expect) = (DocKey::parse(path).unwrap(), Expect::Any);
+    match value {
+        Some(value) => store::Op::Put { key, value, expect },
+        None => store::Op::Delete { key, expect },
+    }
+}
+
+/// Waits until a revision is in force; gives the number of snapshots until then.
+async fn until(flow: &Flow, revision: store::Revision) -> u64 {
+    let wait = async {
+        while flow.snapshot().revision() < revision.0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), wait).await.expect("it is followed");
+    flow.generation().load(Ordering::Acquire)
+}
+
+#[tokio::test]
+async fn what_others_store_is_followed_with_one_snapshot_for_each_batch() {
+    let store = Arc::new(Common(Memory::new()));
+    let plugins = PluginSet::new(Vec::new(), None, &Map::new(), model::differences::Compat::default()).unwrap();
+    let flow = Flow::open(store.clone(), Arc::new(plugins), Arc::new(Shared::default())).await.unwrap();
+    // The route comes before what it refers to.
+    let route = json!({ "id": "1", "uri": "/1", "service_id": "s" });
+    let service = json!({ "id": "s", "upstream": upstream() });
+    let both = vec![op("/routes/1", Some(route)), op("/services/s", Some(service))];
+    let revision = store.write(both).await.unwrap();
+    assert_eq!(until(&flow, revision).await, 2);
+    assert_eq!(flow.documents().list(Kind::Route, None).len(), 1);
+    assert_eq!(flow.problems(), []);
+
+    let bad = json!({ "id": "2", "uri": "/2", "nonsense": 1 });
+    let revision = store.write(vec![op("/routes/1", None), op("/routes/2", Some(bad))]).await.unwrap();
+    assert_eq!(until(&flow, revision).await, 3);
+    assert_eq!(flow.documents().list(Kind::Route, None).len(), 1);
+    assert_eq!(flow.problems()[0].place.as_deref(), Some("file:9"));
+
+    // More than a watcher is told one by one.
+    let many = (0..5000).map(|n| op(&format!("/upstreams/{n}"), Some(upstream()))).collect();
+    let revision = store.write(many).await.unwrap();
+    assert_eq!(until(&flow, revision).await, 4);
+    assert_eq!(flow.documents().list(Kind::Upstream, None).len(), 5000);
+    let again = Flow::open(store.clone(), flow.plugins().clone(), flow.shared().clone()).await.unwrap();
+    assert_eq!(again.snapshot().digest(), flow.snapshot().digest());
+
+    // Our own writes come back and change nothing.
+    let revision = flow.write(vec![put("/upstreams/mine", upstream()), delete("/upstreams/1")]).await.unwrap();
+    let revision = store::Revision(revision).max(store.write(vec![op("/routes/2", None)]).await.unwrap());
+    until(&flow, revision).await;
+    let again = Flow::open(store.clone(), flow.plugins().clone(), flow.shared().clone()).await.unwrap();
+    assert_eq!(again.snapshot().digest(), flow.snapshot().digest());
+}
+
+#[tokio::test]
+async fn a_whole_configuration_takes_the_place_of_another() {
+    let store = Arc::new(Memory::new());
+    let flow = open(&store).await;
+    let key = |path: &str| Key::parse(path).unwrap();
+    let first = flow.replace(vec![(key("/routes/1"), on_upstream()), (key("/upstreams/u"), upstream())]).await.unwrap();
+    assert!(first > 0);
+    let modified = flow.documents().get(&key("/upstreams/u")).unwrap().modified;
+    let second =
+        flow.replace(vec![(key("/upstreams/u"), upstream()), (key("/routes/2"), on_upstream())]).await.unwrap();
+    assert!(second > first);
+    let documents = flow.documents();
+    assert_eq!(documents.get(&key("/upstreams/u")).unwrap().modified, modified, "it did not change");
+    assert!(documents.get(&key("/routes/1")).is_none() && documents.get(&key("/routes/2")).is_some());
+    let again = open(&store).await;
+    assert_eq!(again.snapshot().digest(), flow.snapshot().digest());
+    // What others refer to may go: nobody checks a whole configuration against the one before.
+    let third = flow.replace(vec![(key("/routes/2"), on_upstream())]).await.unwrap();
+    let fourth = flow.replace(Vec::new()).await.unwrap();
+    let fifth = flow.replace(Vec::new()).await.unwrap();
+    assert!(fifth > fourth && fourth > third);
+    assert_eq!(flow.snapshot().revision(), fifth);
+}

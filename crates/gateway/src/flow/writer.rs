@@ -1,26 +1,39 @@
-use super::{DocumentsView, FlowError, Published, Write};
+use super::{DocumentsView, FlowError, Published, Write, rank};
 use crate::{
     check,
     plugins::PluginSet,
     snapshot::{Compiler, Snapshot, Written},
 };
+use futures_util::{FutureExt, StreamExt};
 use model::documents::Key;
 use plugin::Shared;
+use serde_json::Value;
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
 };
-use store::{DocKey, Op, Store, StoreError};
+use store::{Change, ChangeStream, DocKey, Entry, Expect, Op, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 /// Changes that may wait; who comes then waits for a place.
 pub(super) const QUEUE: usize = 256;
 
-/// Changes that are asked for together, and whom to tell what came of them.
-pub(super) struct Asked {
+/// Whom to tell what came of it.
+type Answer = oneshot::Sender<Result<u64, FlowError>>;
+
+/// What is asked for.
+pub(super) enum Asked {
+    /// Changes of some documents.
+    Some(Writes),
+    /// Other documents in the place of all.
+    All(Vec<(Key, Value)>, Answer),
+}
+
+/// Changes that are asked for together.
+pub(super) struct Writes {
     pub(super) writes: Vec<Write>,
-    pub(super) answer: oneshot::Sender<Result<u64, FlowError>>,
+    pub(super) answer: Answer,
 }
 
 /// The one that changes the configuration.
@@ -49,16 +62,42 @@ impl Writer {
         Self { store, plugins, shared, published, view, compiler, retired: Vec::new(), is_behind: false }
     }
 
-    /// Makes changes until nobody can ask for any.
-    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Asked>) {
+    /// Makes changes until nobody can ask for any, and follows those of the store.
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Asked>, mut changes: Option<ChangeStream>) {
+        let mut asked = Vec::new();
+        loop {
+            tokio::select! {
+                count = queue.recv_many(&mut asked, QUEUE) => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.serve(std::mem::take(&mut asked)).await;
+                }
+                told = told(&mut changes) => self.follow_store(told).await,
+            }
+        }
+    }
+
+    async fn serve(&mut self, asked: Vec<Asked>) {
         let mut group = Vec::new();
-        while queue.recv_many(&mut group, QUEUE).await > 0 {
-            self.write(std::mem::take(&mut group)).await;
+        for asked in asked {
+            match asked {
+                Asked::Some(writes) => group.push(writes),
+                Asked::All(documents, answer) => {
+                    if !group.is_empty() {
+                        self.write(std::mem::take(&mut group)).await;
+                    }
+                    let _ = answer.send(self.replace(documents).await);
+                }
+            }
+        }
+        if !group.is_empty() {
+            self.write(group).await;
         }
     }
 
     /// Makes the changes that wait, with one commit and one snapshot where that is possible.
-    async fn write(&mut self, group: Vec<Asked>) {
+    async fn write(&mut self, group: Vec<Writes>) {
         let outcomes = match self.catch_up().await {
             Err(error) => vec![Err(error); group.len()],
             Ok(()) => match self.write_together(&group).await {
@@ -69,7 +108,7 @@ impl Writer {
         if let Some(newest) = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).max() {
             self.publish(*newest);
         }
-        for (Asked { answer, .. }, outcome) in group.into_iter().zip(outcomes) {
+        for (Writes { answer, .. }, outcome) in group.into_iter().zip(outcomes) {
             // A caller that is gone does not need its answer.
             let _ = answer.send(outcome);
         }
@@ -77,11 +116,11 @@ impl Writer {
 
     /// Checks all in their order, each as if those before it were stored, and stores them as one batch: none can be stored without
     /// one before it that it relies on. `None` when the store refused the batch, for then nobody knows whose fault it was.
-    async fn write_together(&mut self, group: &[Asked]) -> Option<Vec<Result<u64, FlowError>>> {
+    async fn write_together(&mut self, group: &[Writes]) -> Option<Vec<Result<u64, FlowError>>> {
         let mut view = Cow::Borrowed(&self.view);
         let mut batch = Vec::new();
         let mut checked = Vec::with_capacity(group.len());
-        for (at, Asked { writes, .. }) in group.iter().enumerate() {
+        for (at, Writes { writes, .. }) in group.iter().enumerate() {
             checked.push(match self.check(&view, writes, at + 1 < group.len()) {
                 Ok((ops, after)) => {
                     if let Some(after) = after {
@@ -99,7 +138,7 @@ impl Writer {
         }
         match self.store(batch).await {
             Ok(revision) => {
-                for (Asked { writes, .. }, _) in group.iter().zip(&checked).filter(|(_, checked)| checked.is_ok()) {
+                for (Writes { writes, .. }, _) in group.iter().zip(&checked).filter(|(_, checked)| checked.is_ok()) {
                     self.follow(writes, revision);
                 }
                 Some(checked.into_iter().map(|checked| checked.map(|()| revision)).collect())
@@ -109,9 +148,9 @@ impl Writer {
         }
     }
 
-    async fn write_each(&mut self, group: &[Asked]) -> Vec<Result<u64, FlowError>> {
+    async fn write_each(&mut self, group: &[Writes]) -> Vec<Result<u64, FlowError>> {
         let mut outcomes = Vec::with_capacity(group.len());
-        for Asked { writes, .. } in group {
+        for Writes { writes, .. } in group {
             outcomes.push(match self.check(&self.view, writes, false) {
                 Ok((ops, _)) => self.store(ops).await,
                 Err(refused) => Err(refused),
@@ -126,6 +165,7 @@ impl Writer {
     async fn store(&mut self, ops: Vec<Op>) -> Result<u64, FlowError> {
         self.store.write(ops).await.map(|revision| revision.0).map_err(|error| match error {
             StoreError::Conflict { .. } => FlowError::Conflict,
+            read_only @ StoreError::ReadOnly(_) => FlowError::Unavailable(read_only.to_string()),
             other => {
                 self.is_behind = true;
                 FlowError::Unavailable(other.to_string())
@@ -141,24 +181,114 @@ impl Writer {
         let failed = |error: StoreError| FlowError::Unavailable(error.to_string());
         // A write makes the store look at its file again.
         self.store.next_id().await.map_err(failed)?;
-        let loaded = self.store.load().await.map_err(failed)?;
+        self.reload().await.map_err(failed)?;
+        self.is_behind = false;
+        Ok(())
+    }
+
+    /// Makes everything what the store holds.
+    async fn reload(&mut self) -> Result<(), StoreError> {
+        let loaded = self.store.load().await?;
         let mut known: HashMap<Key, u64> = self.view.revisions().collect();
+        let mut puts = Vec::new();
         for entry in loaded.entries {
             let Ok(key) = Key::parse(entry.key.as_str()) else { continue };
-            if known.remove(&key) == Some(entry.modified.0) {
-                continue;
+            if known.remove(&key) != Some(entry.modified.0) {
+                puts.push((key, entry));
             }
-            let value = entry.value();
-            let written = Written { value: &value, text: entry.text };
-            self.compiler.change(&key, self.view.text(&key).as_deref(), Some(&written), entry.problem.as_deref());
-            self.view.put(&self.plugins, key, &written, entry.modified.0, Some(entry.created.0));
         }
         for gone in known.into_keys() {
             self.forget(&gone);
         }
+        self.take(puts);
         self.publish(loaded.revision.0);
-        self.is_behind = false;
         Ok(())
+    }
+
+    /// Follows what the store says that changed, with one snapshot for all that it says at once.
+    async fn follow_store(&mut self, told: Vec<Change>) {
+        let mut puts = Vec::new();
+        let mut newest = 0;
+        for change in told {
+            match change {
+                Change::Resync => {
+                    if let Err(error) = self.reload().await {
+                        self.is_behind = true;
+                        tracing::error!(%error, "the configuration cannot be read again, it stays as it was");
+                    }
+                    return;
+                }
+                Change::Put(entry) => {
+                    newest = newest.max(entry.modified.0);
+                    match Key::parse(entry.key.as_str()) {
+                        // A write of ours comes back.
+                        Ok(key) if self.view.revision(&key).is_some_and(|known| known >= entry.modified.0) => {}
+                        Ok(key) => puts.push((key, entry)),
+                        Err(error) => {
+                            tracing::error!(key = entry.key.as_str(), %error, "a stored document has no valid key");
+                        }
+                    }
+                }
+                Change::Delete(key, revision) => {
+                    newest = newest.max(revision.0);
+                    if let Ok(key) = Key::parse(key.as_str())
+                        && self.view.revision(&key).is_some_and(|known| known < revision.0)
+                    {
+                        self.forget(&key);
+                    }
+                }
+            }
+        }
+        self.take(puts);
+        self.publish(newest);
+    }
+
+    /// Takes over what was stored by somebody else.
+    fn take(&mut self, mut puts: Vec<(Key, Entry)>) {
+        // What others refer to comes first, so that less is compiled twice.
+        puts.sort_by_key(|(key, _)| rank(key.kind()));
+        for (key, entry) in puts {
+            let value = entry.value();
+            let written = Written { value: &value, text: entry.text, place: self.store.place(&entry.key) };
+            self.compiler.change(&key, self.view.text(&key).as_deref(), Some(&written), entry.problem.as_deref());
+            self.view.put(&self.plugins, key, &written, entry.modified.0, Some(entry.created.0));
+        }
+    }
+
+    /// Stores other documents in the place of all.
+    async fn replace(&mut self, documents: Vec<(Key, Value)>) -> Result<u64, FlowError> {
+        self.catch_up().await?;
+        let place = |key: &Key| DocKey::parse(key.path()).map_err(|e| FlowError::Refused(e.to_string()));
+        let mut gone: HashMap<Key, u64> = self.view.revisions().collect();
+        let (mut ops, mut puts) = (Vec::new(), Vec::new());
+        for (key, value) in documents {
+            gone.remove(&key);
+            let written = Written::new(&value);
+            if self.view.text(&key).is_none_or(|text| *text != *written.text) {
+                ops.push(Op::Put { key: place(&key)?, value: value.clone(), expect: Expect::Any });
+                puts.push(Write::Put { key, value, expect: Expect::Any });
+            }
+        }
+        let mut writes = Vec::new();
+        for key in gone.into_keys() {
+            ops.push(Op::Delete { key: place(&key)?, expect: Expect::Any });
+            writes.push(Write::Delete { key, expect: Expect::Any, is_forced: true });
+        }
+        // An empty batch gets no revision, and even no document at all is a configuration.
+        let revision = if ops.is_empty() { self.touch().await? } else { self.store(ops).await? };
+        puts.sort_by_key(|write| match write {
+            Write::Put { key, .. } | Write::Delete { key, .. } => rank(key.kind()),
+        });
+        writes.extend(puts);
+        self.follow(&writes, revision);
+        self.publish(revision);
+        Ok(revision)
+    }
+
+    /// A write that changes no document.
+    async fn touch(&mut self) -> Result<u64, FlowError> {
+        let id = self.store.next_id().await.map_err(|error| FlowError::Unavailable(error.to_string()))?;
+        Ok(id.trim_start_matches('0').parse().unwrap_or_default())
     }
 
     /// Checks changes, each as if those before it were made. Gives the documents as they would be then, when more are to be
@@ -249,4 +379,18 @@ fn leaves_owned(view: &DocumentsView, writes: &[Write], owner: &Key) -> bool {
         })
         .collect();
     owned.iter().any(|key| !deleted.contains(key))
+}
+
+/// All that a store says at once; nothing, ever, of one that is not followed.
+async fn told(changes: &mut Option<ChangeStream>) -> Vec<Change> {
+    let Some(stream) = changes else { return std::future::pending().await };
+    let Some(first) = stream.next().await else {
+        *changes = None;
+        return std::future::pending().await;
+    };
+    let mut told = vec![first];
+    while let Some(Some(next)) = stream.next().now_or_never() {
+        told.push(next);
+    }
+    told
 }

@@ -110,8 +110,15 @@ impl Compiler {
             _ => self.follow(key, new),
         };
         if let Err(Wrong { path: json_path, message }) = outcome {
-            tracing::error!(key = %path, at = %json_path, reason = %message, "a stored document cannot be used");
-            self.problems.insert(path.clone(), Problem { key: path, json_path, message });
+            if let Some(written) = new.filter(|_| problem.is_none() && key.is_positional()) {
+                // What had this key before may be another document that has only moved: its last good version is not this one's.
+                self.quarantine(key, written, &message);
+            }
+            let place = new.and_then(|new| new.place.clone());
+            tracing::error!(
+                key = %path, at = %json_path, place, reason = %message, "a stored document cannot be used"
+            );
+            self.problems.insert(path.clone(), Problem { key: path, json_path, message, place });
         }
     }
 
@@ -156,7 +163,8 @@ impl Compiler {
     fn quarantine(&mut self, key: &Key, written: &Written<'_>, problem: &str) {
         let (id, value) = (key.id(), written.value);
         match key.kind() {
-            Kind::Consumer | Kind::Credential => {
+            // Nobody gets in with what is gone, and the consumers of a group that is gone are answered 503.
+            Kind::Consumer | Kind::Credential | Kind::ConsumerGroup => {
                 let _ = self.follow(key, None);
             }
             Kind::GlobalRule => {

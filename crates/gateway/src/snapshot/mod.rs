@@ -26,11 +26,13 @@ use wire::Method;
 pub(crate) struct Written<'a> {
     pub(crate) value: &'a Value,
     pub(crate) text: Arc<str>,
+    /// Where an operator finds it, such as a file and a line.
+    pub(crate) place: Option<String>,
 }
 
 impl<'a> Written<'a> {
     pub(crate) fn new(value: &'a Value) -> Self {
-        Self { value, text: value.to_string().into() }
+        Self { value, text: value.to_string().into(), place: None }
     }
 }
 
@@ -43,6 +45,8 @@ pub struct Problem {
     pub json_path: String,
     /// What.
     pub message: String,
+    /// Where an operator finds the document, such as a file and a line, if it is not in a database.
+    pub place: Option<String>,
 }
 
 /// Where a route's requests go.

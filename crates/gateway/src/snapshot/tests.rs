@@ -482,3 +482,41 @@ fn one_change_among_100_000_routes() {
     assert!(found(&held, "", "/r/5/x").is_some());
     assert!(each < std::time::Duration::from_millis(1), "{each:?}");
 }
+
+/// The item of a list that has no id may be another one than before.
+#[test]
+fn the_last_good_version_of_an_item_without_id_is_not_kept() {
+    let good = json!({ "uri": "/0", "plugins": { "mark": {} } });
+    let bad = json!({ "uri": "/1", "plugins": { "nonsense": {} } });
+    for (path, still_there) in [("/routes/arr_1", false), ("/routes/r", true)] {
+        let mut world = World::of(&[(path, good.clone())]);
+        world.set(path, Some(bad.clone()));
+        let snapshot = world.snapshot();
+        assert_eq!(found(&snapshot, "", "/0").is_some(), still_there, "{path}");
+        let closed = found(&snapshot, "", "/1").is_some_and(|route| route.quarantined.is_some());
+        assert_eq!(closed, !still_there, "{path}");
+        assert_eq!(snapshot.problems().len(), 1);
+        world.set(path, Some(good.clone()));
+        assert!(found(&world.snapshot(), "", "/0").is_some_and(|route| route.quarantined.is_none()));
+    }
+}
+
+#[test]
+fn an_upstream_id_comes_before_an_upstream_beside_it() {
+    let upstream = |port: u16| json!({ "nodes": { format!("10.0.0.1:{port}"): 1 } });
+    let both = json!({ "upstream": upstream(1), "upstream_id": "u" });
+    let mut route = both.clone();
+    route["uri"] = json!("/0");
+    let of_service = json!({ "uri": "/1", "service_id": "s" });
+    let mut world = World::of(&[
+        ("/upstreams/u", upstream(2)),
+        ("/services/s", both),
+        ("/routes/0", route),
+        ("/routes/1", of_service),
+    ]);
+    let snapshot = world.snapshot();
+    for path in ["/0", "/1"] {
+        let route = found(&snapshot, "", path).unwrap();
+        assert!(matches!(&route.upstream, crate::snapshot::UpstreamRef::Id(id) if **id == *"u"), "{path}");
+    }
+}

@@ -224,14 +224,18 @@ impl Reader {
     }
 }
 
-/// The kind that a section declares. Credentials are declared among the consumers.
+/// The kind that a section declares.
 pub fn section(name: &str) -> Option<Kind> {
-    Kind::from_collection(name).filter(|kind| *kind != Kind::Credential)
+    Kind::from_collection(name).filter(|kind| has_section(*kind))
+}
+
+/// Credentials are among the consumers, and what graph fields cost is known to the Admin API only.
+fn has_section(kind: Kind) -> bool {
+    !matches!(kind, Kind::Credential | Kind::CostDecoration)
 }
 
 fn unknown(name: &str) -> String {
-    let known: Vec<&str> =
-        Kind::ALL.into_iter().filter(|kind| *kind != Kind::Credential).map(Kind::collection).collect();
+    let known: Vec<&str> = Kind::ALL.into_iter().filter(|kind| has_section(*kind)).map(Kind::collection).collect();
     format!("unknown section \"{name}\": there are {}, and what begins with x-", known.join(", "))
 }
 

@@ -14,7 +14,7 @@ use crate::secret::Secret;
 /// How the Admin API is served.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    /// Whether it is served at all; the role of a data plane overrides this.
+    /// Whether it is served at all; a data plane has none.
     pub is_enabled: bool,
     /// Where.
     pub listen: Endpoint,

@@ -118,7 +118,8 @@ impl Settings {
         }
         let reader = Reader::new(&written);
         let mut notices = Vec::new();
-        let settings = Self::read(&reader, env, &mut notices)?;
+        let mut settings = Self::read(&reader, env, &mut notices)?;
+        settings.admin.is_enabled &= settings.deployment.role != Role::DataPlane;
         notices.extend(reader.leftovers());
         Ok((settings, notices))
     }

@@ -72,6 +72,8 @@ fn providers_follow_what_is_written() {
     ] {
         assert_eq!(parse(text).0.deployment.provider, expected, "{text}");
     }
+    let data_plane = parse("deployment: {role: data_plane, role_data_plane: {config_provider: yaml}}").0;
+    assert!(!data_plane.admin.is_enabled, "a data plane has no Admin API");
     let env = |name: &str| (name == "APISIX_DEPLOYMENT_ETCD_HOST").then(|| "[\"http://x:1\"]".to_owned());
     let (settings, _) = Settings::parse(None, &env).expect("valid");
     assert_eq!(settings.deployment.provider, Provider::Etcd);

@@ -115,9 +115,10 @@ impl Compiler {
             None if plugin_config.slots().is_empty() => own,
             service => Chain::merge([&own, plugin_config, service.map_or(&*none, |s| &s.chain)]),
         };
+        // As in APISIX, an id comes before what is written beside it.
         let upstream = match (inline, &written.upstream_id, service) {
-            (Some(inline), ..) => UpstreamRef::Inline(inline),
-            (None, Some(id), _) => UpstreamRef::Id(id.as_str().into()),
+            (_, Some(id), _) => UpstreamRef::Id(id.as_str().into()),
+            (Some(inline), None, _) => UpstreamRef::Inline(inline),
             (None, None, Some(service)) => service.upstream.clone(),
             (None, None, None) => UpstreamRef::None,
         };
@@ -211,11 +212,11 @@ impl Compiler {
                 // It was written from a value.
                 let value = serde_json::from_str(&text).unwrap_or_default();
                 let path = format!("/routes/{route}");
-                self.problems.remove(&path);
+                let place = self.problems.remove(&path).and_then(|problem| problem.place);
                 if let Err(Wrong { path: json_path, message }) =
-                    self.route(&route, Some(&Written { value: &value, text }))
+                    self.route(&route, Some(&Written { value: &value, text, place: place.clone() }))
                 {
-                    self.problems.insert(path.clone(), Problem { key: path, json_path, message });
+                    self.problems.insert(path.clone(), Problem { key: path, json_path, message, place });
                 }
             }
         }

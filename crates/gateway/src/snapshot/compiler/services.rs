@@ -58,12 +58,12 @@ impl Compiler {
             return Err("script needs Lua, which this version does not have".to_owned().into());
         }
         let chain = Arc::new(self.chain(owner, &written.plugins, false)?);
-        if written.upstream.is_none() {
+        if written.upstream.is_none() || written.upstream_id.is_some() {
             self.upstreams.forget(owner);
         }
         let upstream = match (&written.upstream, &written.upstream_id) {
-            (Some(upstream), _) => UpstreamRef::Inline(CompiledUpstream::compile(upstream, owner, &self.upstreams)?),
-            (None, Some(id)) => UpstreamRef::Id(id.as_str().into()),
+            (_, Some(id)) => UpstreamRef::Id(id.as_str().into()),
+            (Some(upstream), None) => UpstreamRef::Inline(CompiledUpstream::compile(upstream, owner, &self.upstreams)?),
             (None, None) => UpstreamRef::None,
         };
         Ok(CompiledService {

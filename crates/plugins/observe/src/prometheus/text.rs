@@ -87,6 +87,11 @@ fn gauges(stats: &Stats, hostname: &str) -> Blocks {
         let labels = labels(&leading, &[], &Family::default(), &[]);
         block.lines.insert(("", labels), vec![(None, f64::from(u8::from(node.is_usable)))]);
     }
+    if stats.reloads.is_followed() {
+        let help = "Versions of the configuration file that could not be used";
+        let block = open(&mut blocks, "config_reload_failures_total", "counter", help);
+        block.lines.insert(("", Vec::new()), vec![(None, stats.reloads.failures() as f64)]);
+    }
     let block = open(&mut blocks, "node_info", "gauge", "Info of APISIX node");
     let version = env!("CARGO_PKG_VERSION").as_bytes();
     let labels = labels(&[("hostname", hostname.as_bytes()), ("version", version)], &[], &Family::default(), &[]);
