@@ -148,7 +148,7 @@ fn settings_that_protect_and_cannot_be_honoured_end_the_start() {
         ("portcullis/compat/secret-sealing", json!(true)),
         ("wasm", json!({ "plugins": [] })),
         ("ext-plugin", json!({ "cmd": ["x"] })),
-        ("discovery", json!({ "dns": { "servers": ["127.0.0.1:8600"] } })),
+        ("discovery", json!({ "consul": { "servers": ["http://127.0.0.1:8500"] } })),
         ("deployment/admin/https_admin", json!(true)),
         ("deployment/etcd/host", json!(["http://127.0.0.1:2379"])),
         ("deployment/role", json!("data_plane")),
