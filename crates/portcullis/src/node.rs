@@ -14,12 +14,16 @@ const ID_MAX: usize = 256;
 pub(crate) fn id(data_dir: &Path) -> anyhow::Result<String> {
     let path = data_dir.join("apisix.uid");
     let name = path.display().to_string();
+    // Made before the file, and gone with it when it cannot be written: an empty file would keep the next start from succeeding.
+    let id = uuid::Uuid::new_v4().to_string();
     match OpenOptions::new().write(true).create_new(true).open(&path) {
-        Ok(mut file) => {
-            let id = uuid::Uuid::new_v4().to_string();
-            file.write_all(id.as_bytes()).with_context(|| format!("cannot write {name}"))?;
-            Ok(id)
-        }
+        Ok(mut file) => match file.write_all(id.as_bytes()) {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                let _ = fs::remove_file(&path);
+                Err(error).with_context(|| format!("cannot write {name}"))
+            }
+        },
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let text = fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
             let id = text.trim_end();
