@@ -2,13 +2,12 @@
 
 use crate::compare::Answer;
 use bytes::Bytes;
+use engine::Timer;
 use std::{
     cell::{Cell, RefCell},
-    pin::Pin,
     task::{Context, Poll},
     time::Instant,
 };
-use tokio::time::Sleep;
 use wire::{BodyError, BodyLength, BodySource, Downstream, Fields, Frame, ResponseHead, SendError, downstream::Tunnel};
 
 pub(crate) struct Client {
@@ -21,7 +20,7 @@ pub(crate) struct Client {
     received: RefCell<Vec<u8>>,
     is_ended: Cell<bool>,
     is_aborted: Cell<bool>,
-    timer: RefCell<Option<Pin<Box<Sleep>>>>,
+    timer: RefCell<Timer>,
 }
 
 impl Client {
@@ -103,9 +102,7 @@ impl Downstream for Client {
     }
 
     fn poll_deadline(&self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        let mut timer = self.timer.borrow_mut();
-        let timer = timer.insert(Box::pin(tokio::time::sleep_until(deadline.into())));
-        timer.as_mut().poll(cx)
+        self.timer.borrow_mut().poll(cx, deadline)
     }
 
     fn close_after(&self) {}

@@ -1,6 +1,7 @@
 //! Ten thousand clients at once that take their time, and one more that must not notice.
 //!
 //! A program of its own, so that neither its load nor its descriptors are the other tests'. `CROWD` is the number of clients.
+// A test says what is wrong by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use e2e::{Gateway, PATIENCE, route_to};

@@ -76,7 +76,7 @@ impl Configuration for Fake {
         Ok(())
     }
 
-    #[allow(clippy::manual_async_fn)]
+    #[allow(clippy::manual_async_fn)] // an async fn of a trait does not promise `Send`
     fn write(&self, changes: Vec<Change>) -> impl Future<Output = Result<(), WriteError>> + Send {
         async move {
             for change in &changes {

@@ -1,5 +1,5 @@
 use bytes::BytesMut;
-use wire::{BodyLength, Fields, Frame, Method, ResponseHead, status};
+use wire::{BodyLength, Fields, Frame, Method, ResponseHead, Text, status};
 
 /// How a body is framed on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(crate) fn response_head(
 ) {
     out.reserve(512);
     out.extend_from_slice(b"HTTP/1.1 ");
-    decimal(out, u64::from(head.status));
+    out.extend_from_slice(&Text::decimal(u64::from(head.status)));
     out.extend_from_slice(b" ");
     match &head.reason {
         Some(reason) => out.extend_from_slice(reason),
@@ -183,24 +183,8 @@ fn field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
 fn number(out: &mut BytesMut, name: &[u8], n: u64) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
-    decimal(out, n);
+    out.extend_from_slice(&Text::decimal(n));
     out.extend_from_slice(b"\r\n");
-}
-
-fn decimal(out: &mut BytesMut, mut n: u64) {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        if let Some(slot) = digits.get_mut(at) {
-            *slot = b'0' + (n % 10) as u8;
-        }
-        n /= 10;
-        if n == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(at..).unwrap_or_default());
 }
 
 fn hexadecimal(out: &mut BytesMut, n: usize) {

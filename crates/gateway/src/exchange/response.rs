@@ -4,7 +4,7 @@ use super::{Options, relay::AttemptError};
 use bytes::Bytes;
 use engine::h1::client::UpstreamError;
 use plugin::{Ctx, Reply, ReplyBody};
-use wire::{BodyError, ResponseHead, Source, status};
+use wire::{BodyError, ResponseHead, Source, Text, status};
 
 /// The head and body of a reply.
 pub(super) fn of_reply(reply: Reply, source: Source, options: &Options) -> (ResponseHead, Bytes) {
@@ -33,7 +33,7 @@ pub(super) fn common_fields(head: &mut ResponseHead, cx: &Ctx, options: &Options
     if let Some(upstream_status) = cx.response.upstream_status
         && (options.shows_upstream_status || (500..=599).contains(&upstream_status))
     {
-        head.fields.set("X-APISIX-Upstream-Status", upstream_status.to_string().as_bytes());
+        head.fields.set("X-APISIX-Upstream-Status", &Text::decimal(u64::from(upstream_status)));
     }
 }
 
