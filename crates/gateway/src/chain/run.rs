@@ -23,16 +23,8 @@ pub async fn rewrite(
     shared: &plugin::Shared,
 ) -> Result<Option<Reply>, BodyError> {
     cx.request.gather(global.body_need().and(chain.body_need())).await?;
-    for slot in active(global, chain) {
-        if let Some(hook) = &slot.hooks.rewrite
-            && passes(slot, chain, cx)
-        {
-            cx.enter(slot.id);
-            let step = guard(|| hook.rewrite(cx));
-            if let Some(reply) = settle_step(slot, step, shared).await {
-                return Ok(Some(reply));
-            }
-        }
+    if let Some(reply) = rewrite_by(active(global, chain), chain, cx, shared).await {
+        return Ok(Some(reply));
     }
     let Some(consumer) = cx.consumer().cloned() else { return Ok(None) };
     let Some((own, group)) = snapshot.consumer_chains(&consumer) else { return Ok(None) };
@@ -52,18 +44,27 @@ pub async fn rewrite(
         .filter(|slot| slot.class != plugin::PluginClass::Auth && !before.iter().any(|had| had.name == slot.name))
         .cloned()
         .collect();
-    for slot in &added {
+    Ok(rewrite_by(added.iter(), chain, cx, shared).await)
+}
+
+async fn rewrite_by<'a>(
+    slots: impl Iterator<Item = &'a Arc<Slot>>,
+    chain: &EffectiveChain,
+    cx: &mut Ctx,
+    shared: &plugin::Shared,
+) -> Option<Reply> {
+    for slot in slots {
         if let Some(hook) = &slot.hooks.rewrite
             && passes(slot, chain, cx)
         {
             cx.enter(slot.id);
             let step = guard(|| hook.rewrite(cx));
             if let Some(reply) = settle_step(slot, step, shared).await {
-                return Ok(Some(reply));
+                return Some(reply);
             }
         }
     }
-    Ok(None)
+    None
 }
 
 /// `access`.
@@ -118,20 +119,14 @@ pub fn header_filter(
         if let Some(hook) = &slot.hooks.header_filter
             && passes(slot, chain, cx)
         {
-            cx.enter(slot.id);
-            guard(|| hook.header_filter(cx, head))
-                .unwrap_or_else(|panic| Err(panicked(slot, cx, panic)))
-                .inspect_err(|error| tracing::error!(plugin = slot.name, %error, "header_filter failed"))?;
+            filter(slot, cx, "header_filter failed", |cx| hook.header_filter(cx, head))?;
         }
     }
     for slot in active(global, chain) {
         if let Some(hook) = &slot.hooks.encoding
             && passes(slot, chain, cx)
         {
-            cx.enter(slot.id);
-            guard(|| hook.begin(cx, head))
-                .unwrap_or_else(|panic| Err(panicked(slot, cx, panic)))
-                .inspect_err(|error| tracing::error!(plugin = slot.name, %error, "the encoding failed"))?;
+            filter(slot, cx, "the encoding failed", |cx| hook.begin(cx, head))?;
         }
     }
     Ok(())
@@ -155,32 +150,26 @@ pub fn body_filter(
 ) -> Result<(), PluginError> {
     let mut frames: Frames = smallvec::smallvec![frame];
     for slot in active(global, chain) {
-        let Some(hook) = &slot.hooks.body_filter else { continue };
-        if !passes(slot, chain, cx) {
-            continue;
+        if let Some(hook) = &slot.hooks.body_filter
+            && passes(slot, chain, cx)
+        {
+            let mut next = Frames::new();
+            for frame in frames {
+                filter(slot, cx, "body_filter failed", |cx| hook.body_filter(cx, frame, &mut next))?;
+            }
+            frames = next;
         }
-        cx.enter(slot.id);
-        let mut next = Frames::new();
-        for frame in frames {
-            guard(|| hook.body_filter(cx, frame, &mut next))
-                .unwrap_or_else(|panic| Err(panicked(slot, cx, panic)))
-                .inspect_err(|error| tracing::error!(plugin = slot.name, %error, "body_filter failed"))?;
-        }
-        frames = next;
     }
     for slot in active(global, chain) {
-        let Some(hook) = &slot.hooks.encoding else { continue };
-        if !passes(slot, chain, cx) {
-            continue;
+        if let Some(hook) = &slot.hooks.encoding
+            && passes(slot, chain, cx)
+        {
+            let mut next = Frames::new();
+            for frame in frames {
+                filter(slot, cx, "the encoding failed", |cx| hook.encode(cx, frame, &mut next))?;
+            }
+            frames = next;
         }
-        cx.enter(slot.id);
-        let mut next = Frames::new();
-        for frame in frames {
-            guard(|| hook.encode(cx, frame, &mut next))
-                .unwrap_or_else(|panic| Err(panicked(slot, cx, panic)))
-                .inspect_err(|error| tracing::error!(plugin = slot.name, %error, "the encoding failed"))?;
-        }
-        frames = next;
     }
     out.extend(frames);
     Ok(())
@@ -199,6 +188,19 @@ pub fn log(global: &Chain, chain: &EffectiveChain, cx: &mut Ctx) {
             }
         }
     }
+}
+
+/// Runs one filter; one that fails or panics is said once, as `what`.
+fn filter(
+    slot: &Slot,
+    cx: &mut Ctx,
+    what: &'static str,
+    hook: impl FnOnce(&mut Ctx) -> Result<(), PluginError>,
+) -> Result<(), PluginError> {
+    cx.enter(slot.id);
+    guard(|| hook(cx))
+        .unwrap_or_else(|panic| Err(panicked(slot, cx, panic)))
+        .inspect_err(|error| tracing::error!(plugin = slot.name, %error, "{what}"))
 }
 
 /// Global rules, then the chain; a global instance gives way where its plugin prefers the route's.
