@@ -1,8 +1,9 @@
 //! One connection to an upstream.
 
 use super::{
-    Chunk, Chunked, Framing,
+    Framing,
     encode::{self, OutFraming},
+    incoming::Incoming,
     parse,
     queue::Queue,
 };
@@ -50,7 +51,7 @@ pub struct Client {
     scanned: usize,
     queue: Queue,
     out: OutFraming,
-    body: Body,
+    body: Incoming,
     is_head: bool,
     is_reusable: bool,
     has_answer: bool,
@@ -65,14 +66,6 @@ pub struct Client {
     pub born: Instant,
     /// When bytes last moved, or when it was put back into its pool.
     pub last_progress: Instant,
-}
-
-#[derive(Debug)]
-enum Body {
-    Done,
-    Length(u64),
-    Chunked(Box<Chunked>),
-    UntilClose,
 }
 
 impl Client {
@@ -95,7 +88,7 @@ impl Client {
             scanned: 0,
             queue: Queue::default(),
             out: OutFraming::None,
-            body: Body::Done,
+            body: Incoming::Done,
             is_head: false,
             is_reusable: true,
             has_answer: false,
@@ -236,12 +229,7 @@ impl Client {
         }
         let framing = Framing::of_response(&head.fields, version, head.status, self.is_head)
             .map_err(|(_, reason)| self.malformed(reason))?;
-        self.body = match framing {
-            Framing::None | Framing::Length(0) => Body::Done,
-            Framing::Length(n) => Body::Length(n),
-            Framing::Chunked => Body::Chunked(Box::default()),
-            Framing::UntilClose => Body::UntilClose,
-        };
+        self.body = framing.into();
         self.is_answered = true;
         self.is_reusable &= super::server::wants_keep_alive(&head.fields, version) && framing != Framing::UntilClose;
         Ok(head)
@@ -249,30 +237,22 @@ impl Client {
 
     /// What is known of the answer's length.
     pub fn length(&self) -> BodyLength {
-        match &self.body {
-            Body::Done => BodyLength::None,
-            Body::Length(n) => BodyLength::Exact(*n),
-            Body::Chunked(_) | Body::UntilClose => BodyLength::Unknown,
-        }
+        self.body.length()
     }
 
     /// Pulls the next frame of the answer's body.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, UpstreamError>> {
         loop {
-            match self.take_frame() {
+            match self.body.take(&mut self.read) {
                 Ok(Some(frame)) => return Poll::Ready(Ok(frame)),
                 Ok(None) => {}
                 Err(reason) => return Poll::Ready(Err(self.malformed(reason))),
             }
             let max = buffers::share().read;
-            let wanted = match &self.body {
-                Body::Length(left) => usize::try_from(*left).unwrap_or(max).clamp(512, max),
-                _ => max / 2,
-            };
-            buffers::make_room(&mut self.read, wanted);
+            buffers::make_room(&mut self.read, self.body.wanted(max, max / 2));
             match ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read)) {
-                Ok(0) if matches!(self.body, Body::UntilClose) => {
-                    self.body = Body::Done;
+                Ok(0) if matches!(self.body, Incoming::UntilClose) => {
+                    self.body = Incoming::Done;
                     return Poll::Ready(Ok(Frame::End));
                 }
                 Ok(0) => {
@@ -291,43 +271,11 @@ impl Client {
         }
     }
 
-    fn take_frame(&mut self) -> Result<Option<Frame>, &'static str> {
-        loop {
-            let n = match &mut self.body {
-                Body::Done => return Ok(Some(Frame::End)),
-                _ if self.read.is_empty() => return Ok(None),
-                Body::UntilClose => self.read.len(),
-                Body::Length(left) => {
-                    let n = usize::try_from(*left).unwrap_or(usize::MAX).min(self.read.len());
-                    *left -= n as u64;
-                    if *left == 0 {
-                        self.body = Body::Done;
-                    }
-                    n
-                }
-                Body::Chunked(decoder) => match decoder.decode(&self.read)? {
-                    Chunk::More => return Ok(None),
-                    Chunk::Skip(n) => {
-                        let _ = self.read.split_to(n);
-                        continue;
-                    }
-                    Chunk::Data(n) => n,
-                    Chunk::End(n, trailers) => {
-                        let _ = self.read.split_to(n);
-                        self.body = Body::Done;
-                        return Ok(Some(if trailers.is_empty() { Frame::End } else { Frame::Trailers(trailers) }));
-                    }
-                },
-            };
-            return Ok(Some(Frame::Data(self.read.split_to(n).freeze())));
-        }
-    }
-
     /// Whether the connection may serve another request: both messages are complete, and nothing came after the answer.
     pub fn is_reusable(&self) -> bool {
         self.is_reusable
             && self.is_answered
-            && matches!(self.body, Body::Done)
+            && matches!(self.body, Incoming::Done)
             && self.read.is_empty()
             && self.queue.len() == 0
             && matches!(self.out, OutFraming::None | OutFraming::Length(0))

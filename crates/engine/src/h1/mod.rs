@@ -4,6 +4,7 @@ mod chunked;
 pub mod client;
 mod encode;
 mod framing;
+mod incoming;
 pub mod parse;
 mod queue;
 pub(crate) mod server;

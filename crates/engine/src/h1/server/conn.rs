@@ -1,9 +1,10 @@
 //! Reading heads and bodies from a client, and writing to it.
 
-use super::{Body, Conn, DISCARD_MAX, HEAD_BUFFER, Next, STREAM_BUFFER, wants_keep_alive};
+use super::{Conn, DISCARD_MAX, HEAD_BUFFER, Next, STREAM_BUFFER, wants_keep_alive};
 use crate::h1::{
-    Chunk, Framing, encode,
-    encode::OutFraming,
+    Framing,
+    encode::{self, OutFraming},
+    incoming::Incoming,
     parse::{self, Refused},
     queue::Queue,
 };
@@ -39,7 +40,7 @@ impl Conn {
             requests: 0,
             is_draining: false,
             head_since: now,
-            body: Body::Done,
+            body: Ok(Incoming::Done),
             body_max: None,
             pace: Pace::new(now),
             body_bytes: 0,
@@ -167,11 +168,7 @@ impl Conn {
             return Next::Refuse((413, "body-too-large"));
         }
         let now = crate::now();
-        self.body = match framing {
-            Framing::None | Framing::Length(0) => Body::Done,
-            Framing::Length(n) => Body::Length(n),
-            _ => Body::Chunked(Box::default()),
-        };
+        self.body = Ok(framing.into());
         self.body_max = self.limits.request_body;
         self.pace = Pace::new(now);
         self.last_write = now;
@@ -192,7 +189,7 @@ impl Conn {
                 Ok(None) => {}
                 Err(error) => {
                     self.keep_alive = false;
-                    self.body = Body::Failed(error.clone());
+                    self.body = Err(error.clone());
                     return Poll::Ready(Err(error));
                 }
             }
@@ -219,7 +216,7 @@ impl Conn {
                 }
             };
             self.keep_alive = false;
-            self.body = Body::Failed(error.clone());
+            self.body = Err(error.clone());
             return Poll::Ready(Err(error));
         }
     }
@@ -228,10 +225,7 @@ impl Conn {
     pub(super) fn poll_body_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.io.poll_read_ready(cx)?.is_ready() {
             let max = buffers::share().read;
-            let wanted = match &self.body {
-                Body::Length(left) => usize::try_from(*left).unwrap_or(max).clamp(512, max),
-                _ => STREAM_BUFFER,
-            };
+            let wanted = self.body.as_ref().map_or(STREAM_BUFFER, |body| body.wanted(max, STREAM_BUFFER));
             buffers::make_room(&mut self.read, wanted);
             let polled = poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read);
             if polled.is_ready() {
@@ -246,44 +240,20 @@ impl Conn {
 
     /// The next frame out of what was read.
     pub(super) fn take_body(&mut self) -> Result<Option<Frame>, BodyError> {
-        loop {
-            let n = match &mut self.body {
-                Body::Done => return Ok(Some(Frame::End)),
-                Body::Failed(error) => return Err(error.clone()),
-                Body::Length(left) => {
-                    if self.read.is_empty() {
-                        return Ok(None);
-                    }
-                    let n = usize::try_from(*left).unwrap_or(usize::MAX).min(self.read.len());
-                    *left -= n as u64;
-                    if *left == 0 {
-                        self.body = Body::Done;
-                    }
-                    n
-                }
-                Body::Chunked(decoder) => match decoder.decode(&self.read).map_err(BodyError::Malformed)? {
-                    Chunk::More => return Ok(None),
-                    Chunk::Skip(n) => {
-                        let _ = self.read.split_to(n);
-                        continue;
-                    }
-                    Chunk::Data(n) => n,
-                    Chunk::End(n, trailers) => {
-                        let _ = self.read.split_to(n);
-                        self.body = Body::Done;
-                        return Ok(Some(if trailers.is_empty() { Frame::End } else { Frame::Trailers(trailers) }));
-                    }
-                },
-            };
-            self.body_bytes += n as u64;
-            self.received += n as u64;
+        let frame = match &mut self.body {
+            Ok(body) => body.take(&mut self.read).map_err(BodyError::Malformed)?,
+            Err(error) => return Err(error.clone()),
+        };
+        if let Some(Frame::Data(data)) = &frame {
+            self.body_bytes += data.len() as u64;
+            self.received += data.len() as u64;
             if let Some(max) = self.body_max
                 && self.body_bytes > max
             {
                 return Err(BodyError::TooLarge(max));
             }
-            return Ok(Some(Frame::Data(self.read.split_to(n).freeze())));
         }
+        Ok(frame)
     }
 
     pub(super) fn poll_queue(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
@@ -338,10 +308,9 @@ impl Conn {
     /// Whether what is left of the request body is short enough to be read and dropped.
     pub(super) fn has_short_rest(&self) -> bool {
         match &self.body {
-            Body::Done => true,
-            Body::Length(left) => *left <= DISCARD_MAX,
-            Body::Chunked(_) => true,
-            Body::Failed(_) => false,
+            Ok(Incoming::Length(left)) => *left <= DISCARD_MAX,
+            Ok(_) => true,
+            Err(_) => false,
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The connection as the exchange sees it.
 
-use super::{Body, HEAD_BUFFER, STREAM_BUFFER, Server};
+use super::{HEAD_BUFFER, STREAM_BUFFER, Server};
 use crate::{
     buffers,
-    h1::encode::{self, OutFraming},
+    h1::{
+        encode::{self, OutFraming},
+        incoming::Incoming,
+    },
 };
 use std::{
     io,
@@ -27,12 +30,7 @@ impl BodySource for Server {
     }
 
     fn length(&self) -> BodyLength {
-        let conn = self.conn.borrow();
-        match &conn.body {
-            Body::Done => BodyLength::None,
-            Body::Length(n) => BodyLength::Exact(*n),
-            Body::Chunked(_) | Body::Failed(_) => BodyLength::Unknown,
-        }
+        self.conn.borrow().body.as_ref().map_or(BodyLength::Unknown, Incoming::length)
     }
 
     fn limit(&self, max: u64) {
@@ -100,7 +98,7 @@ impl Downstream for Server {
             return Poll::Ready(());
         }
         // While the body is read, reading it finds out.
-        if !matches!(conn.body, Body::Done) || conn.read.len() >= PIPELINE_MAX {
+        if !matches!(conn.body, Ok(Incoming::Done)) || conn.read.len() >= PIPELINE_MAX {
             return Poll::Pending;
         }
         loop {

@@ -3,7 +3,7 @@
 mod conn;
 mod downstream;
 
-use super::{Chunked, encode::OutFraming, parse::Refused, queue::Queue};
+use super::{encode::OutFraming, incoming::Incoming, parse::Refused, queue::Queue};
 use crate::{Limits, Service, Timer, pace::Pace, worker::Drain};
 use bytes::{Bytes, BytesMut};
 use std::{
@@ -48,7 +48,8 @@ struct Conn {
     /// When the wait for the next head began, or its first byte arrived.
     head_since: Instant,
     // Of the request being served:
-    body: Body,
+    /// What of its body is still to come, or why that cannot be had.
+    body: Result<Incoming, BodyError>,
     body_max: Option<u64>,
     pace: Pace,
     body_bytes: u64,
@@ -65,13 +66,6 @@ struct Conn {
     queued_before: u64,
     is_gone: bool,
     is_aborted: bool,
-}
-
-enum Body {
-    Done,
-    Length(u64),
-    Chunked(Box<Chunked>),
-    Failed(BodyError),
 }
 
 enum Next {
