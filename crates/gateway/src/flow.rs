@@ -9,7 +9,7 @@ pub use documents::DocumentsView;
 
 use crate::{
     plugins::PluginSet,
-    snapshot::{Compiler, Problem, Snapshot, Written},
+    snapshot::{Compiler, Problem, Snapshot},
 };
 use arc_swap::ArcSwap;
 use model::{
@@ -24,7 +24,7 @@ use std::sync::{
 };
 use store::{DocKey, Expect, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
-use writer::{Asked, QUEUE, Writer, Writes};
+use writer::{Answer, Asked, QUEUE, Writer, Writes};
 
 /// One change that is asked for.
 #[derive(Debug, Clone)]
@@ -104,34 +104,16 @@ impl Flow {
         shared: Arc<Shared>,
         router: Router,
     ) -> Result<Arc<Self>, StoreError> {
-        let loaded = store.load().await?;
-        let mut view = DocumentsView::default();
         let mut compiler = Compiler::new(plugins.clone(), shared.clone(), router);
-        let mut entries: Vec<_> = Vec::new();
-        for entry in loaded.entries {
-            match Key::parse(entry.key.as_str()) {
-                Ok(key) => entries.push((key, entry)),
-                Err(error) => tracing::error!(key = entry.key.as_str(), %error, "a stored document has no valid key"),
-            }
-        }
-        // What others refer to comes first, so that nothing is compiled twice.
-        entries
-            .sort_by(|(a, one), (b, other)| (rank(a.kind()), one.created, a).cmp(&(rank(b.kind()), other.created, b)));
-        for (key, entry) in entries {
-            let value = entry.value();
-            let written = Written { value: &value, text: entry.text, place: store.place(&entry.key) };
-            compiler.change(&key, None, Some(&written), entry.problem.as_deref());
-            view.put(&plugins, key, &written, entry.modified.0, Some(entry.created.0));
-        }
         let published = Arc::new(Published {
-            documents: ArcSwap::from_pointee(view.clone()),
-            snapshot: ArcSwap::from_pointee(compiler.snapshot(loaded.revision.0)),
-            generation: AtomicU64::new(1),
+            documents: ArcSwap::default(),
+            snapshot: ArcSwap::from_pointee(compiler.snapshot(0)),
+            generation: AtomicU64::new(0),
         });
-        published.report(&shared);
         let (queue, asked) = mpsc::channel(QUEUE);
-        let changes = store.changes_by_itself().then(|| store.watch(loaded.revision));
-        let writer = Writer::new(store.clone(), plugins.clone(), shared.clone(), published.clone(), view, compiler);
+        let mut writer = Writer::new(store.clone(), plugins.clone(), shared.clone(), published.clone(), compiler);
+        let revision = writer.reload().await?;
+        let changes = store.changes_by_itself().then(|| store.watch(revision));
         tokio::spawn(writer.run(asked, changes));
         Ok(Arc::new(Self { store, plugins, shared, published, queue }))
     }
@@ -142,10 +124,7 @@ impl Flow {
     /// # Errors
     /// [`FlowError`]; nothing was changed then.
     pub async fn write(&self, writes: Vec<Write>) -> Result<u64, FlowError> {
-        let ended = || FlowError::Unavailable("the configuration is not written any more".to_owned());
-        let (answer, outcome) = oneshot::channel();
-        self.queue.send(Asked::Some(Writes { writes, answer })).await.map_err(|_| ended())?;
-        outcome.await.map_err(|_| ended())?
+        self.ask(|answer| Asked::Some(Writes { writes, answer })).await
     }
 
     /// Stores these documents in the place of all there are, and publishes them. They are not checked: one that cannot be used is
@@ -154,9 +133,13 @@ impl Flow {
     /// # Errors
     /// [`FlowError`]; nothing was changed then.
     pub async fn replace(&self, documents: Vec<(Key, Value)>) -> Result<u64, FlowError> {
+        self.ask(|answer| Asked::All(documents, answer)).await
+    }
+
+    async fn ask(&self, asked: impl FnOnce(Answer) -> Asked) -> Result<u64, FlowError> {
         let ended = || FlowError::Unavailable("the configuration is not written any more".to_owned());
         let (answer, outcome) = oneshot::channel();
-        self.queue.send(Asked::All(documents, answer)).await.map_err(|_| ended())?;
+        self.queue.send(asked(answer)).await.map_err(|_| ended())?;
         outcome.await.map_err(|_| ended())?
     }
 

@@ -13,14 +13,14 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
 };
-use store::{Change, ChangeStream, DocKey, Entry, Expect, Op, Store, StoreError};
+use store::{Change, ChangeStream, DocKey, Entry, Expect, Op, Revision, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 /// Changes that may wait; who comes then waits for a place.
 pub(super) const QUEUE: usize = 256;
 
 /// Whom to tell what came of it.
-type Answer = oneshot::Sender<Result<u64, FlowError>>;
+pub(super) type Answer = oneshot::Sender<Result<u64, FlowError>>;
 
 /// What is asked for.
 pub(super) enum Asked {
@@ -56,9 +56,9 @@ impl Writer {
         plugins: Arc<PluginSet>,
         shared: Arc<Shared>,
         published: Arc<Published>,
-        view: DocumentsView,
         compiler: Compiler,
     ) -> Self {
+        let view = DocumentsView::default();
         Self { store, plugins, shared, published, view, compiler, retired: Vec::new(), is_behind: false }
     }
 
@@ -186,13 +186,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes everything what the store holds.
-    async fn reload(&mut self) -> Result<(), StoreError> {
+    /// Makes everything what the store holds, and says at which revision.
+    pub(super) async fn reload(&mut self) -> Result<Revision, StoreError> {
         let loaded = self.store.load().await?;
         let mut known: HashMap<Key, u64> = self.view.revisions().collect();
         let mut puts = Vec::new();
         for entry in loaded.entries {
-            let Ok(key) = Key::parse(entry.key.as_str()) else { continue };
+            let Some(key) = key_of(&entry) else { continue };
             if known.remove(&key) != Some(entry.modified.0) {
                 puts.push((key, entry));
             }
@@ -202,7 +202,7 @@ impl Writer {
         }
         self.take(puts);
         self.publish(loaded.revision.0);
-        Ok(())
+        Ok(loaded.revision)
     }
 
     /// Follows what the store says that changed, with one snapshot for all that it says at once.
@@ -220,13 +220,10 @@ impl Writer {
                 }
                 Change::Put(entry) => {
                     newest = newest.max(entry.modified.0);
-                    match Key::parse(entry.key.as_str()) {
-                        // A write of ours comes back.
-                        Ok(key) if self.view.revision(&key).is_some_and(|known| known >= entry.modified.0) => {}
-                        Ok(key) => puts.push((key, entry)),
-                        Err(error) => {
-                            tracing::error!(key = entry.key.as_str(), %error, "a stored document has no valid key");
-                        }
+                    // A write of ours comes back.
+                    let is_known = |key: &Key| self.view.revision(key).is_some_and(|known| known >= entry.modified.0);
+                    if let Some(key) = key_of(&entry).filter(|key| !is_known(key)) {
+                        puts.push((key, entry));
                     }
                 }
                 Change::Delete(key, revision) => {
@@ -245,8 +242,8 @@ impl Writer {
 
     /// Takes over what was stored by somebody else.
     fn take(&mut self, mut puts: Vec<(Key, Entry)>) {
-        // What others refer to comes first, so that less is compiled twice.
-        puts.sort_by_key(|(key, _)| rank(key.kind()));
+        // What others refer to comes first, so that nothing is compiled twice.
+        puts.sort_by(|(a, one), (b, other)| (rank(a.kind()), one.created, a).cmp(&(rank(b.kind()), other.created, b)));
         for (key, entry) in puts {
             let value = entry.value();
             let written = Written { value: &value, text: entry.text, place: self.store.place(&entry.key) };
@@ -258,20 +255,19 @@ impl Writer {
     /// Stores other documents in the place of all.
     async fn replace(&mut self, documents: Vec<(Key, Value)>) -> Result<u64, FlowError> {
         self.catch_up().await?;
-        let place = |key: &Key| DocKey::parse(key.path()).map_err(|e| FlowError::Refused(e.to_string()));
         let mut gone: HashMap<Key, u64> = self.view.revisions().collect();
         let (mut ops, mut puts) = (Vec::new(), Vec::new());
         for (key, value) in documents {
             gone.remove(&key);
             let written = Written::new(&value);
             if self.view.text(&key).is_none_or(|text| *text != *written.text) {
-                ops.push(Op::Put { key: place(&key)?, value: value.clone(), expect: Expect::Any });
+                ops.push(Op::Put { key: doc_key(&key)?, value: value.clone(), expect: Expect::Any });
                 puts.push(Write::Put { key, value, expect: Expect::Any });
             }
         }
         let mut writes = Vec::new();
         for key in gone.into_keys() {
-            ops.push(Op::Delete { key: place(&key)?, expect: Expect::Any });
+            ops.push(Op::Delete { key: doc_key(&key)?, expect: Expect::Any });
             writes.push(Write::Delete { key, expect: Expect::Any, is_forced: true });
         }
         // An empty batch gets no revision, and even no document at all is a configuration.
@@ -301,13 +297,12 @@ impl Writer {
     ) -> Result<(Vec<Op>, Option<DocumentsView>), FlowError> {
         let mut after: Option<DocumentsView> = None;
         let mut ops = Vec::with_capacity(writes.len());
-        let place = |key: &Key| DocKey::parse(key.path()).map_err(|e| FlowError::Refused(e.to_string()));
         for (at, write) in writes.iter().enumerate() {
             ops.push(match write {
                 Write::Put { key, value, expect } => {
                     let view = after.as_ref().unwrap_or(before);
                     check::check_document(view, &self.plugins, &self.shared, key, value).map_err(FlowError::Refused)?;
-                    Op::Put { key: place(key)?, value: value.clone(), expect: *expect }
+                    Op::Put { key: doc_key(key)?, value: value.clone(), expect: *expect }
                 }
                 Write::Delete { key, expect, is_forced } => {
                     if !is_forced {
@@ -318,7 +313,7 @@ impl Writer {
                     if leaves_owned(after.as_ref().unwrap_or(before), writes, key) {
                         return Err(FlowError::Conflict);
                     }
-                    Op::Delete { key: place(key)?, expect: *expect }
+                    Op::Delete { key: doc_key(key)?, expect: *expect }
                 }
             });
             if is_followed || at + 1 < writes.len() {
@@ -363,6 +358,17 @@ impl Writer {
         self.published.report(&self.shared);
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }
+}
+
+/// Where a stored document is; one that is nowhere is named.
+fn key_of(entry: &Entry) -> Option<Key> {
+    Key::parse(entry.key.as_str())
+        .inspect_err(|error| tracing::error!(key = entry.key.as_str(), %error, "a stored document has no valid key"))
+        .ok()
+}
+
+fn doc_key(key: &Key) -> Result<DocKey, FlowError> {
+    DocKey::parse(key.path()).map_err(|e| FlowError::Refused(e.to_string()))
 }
 
 /// Whether something would be left of what the document owns.
