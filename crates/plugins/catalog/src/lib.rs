@@ -5,42 +5,32 @@
 mod uniformity;
 
 use plugin::{Description, describe, describe_auth};
-use plugins_auth::key_auth::KeyAuth;
-use plugins_limit::limit_count::LimitCount;
-use plugins_observe::prometheus::Prometheus;
-use plugins_traffic::{
-    batch_requests::BatchRequests, brotli::Brotli, client_control::ClientControl, echo::Echo, error_page::ErrorPage,
-    fault_injection::FaultInjection, gzip::Gzip, mocking::Mocking, node_status::NodeStatus,
-    proxy_buffering::ProxyBuffering, proxy_control::ProxyControl, proxy_rewrite::ProxyRewrite, public_api::PublicApi,
-    real_ip::RealIp, redirect::Redirect, request_id::RequestId, response_rewrite::ResponseRewrite,
-    server_info::ServerInfo, traffic_label::TrafficLabel, traffic_split::TrafficSplit,
-};
 
 /// Every plugin that there is, by priority.
 pub fn all() -> Vec<Description> {
     vec![
-        describe::<RealIp>(),
-        describe::<ClientControl>(),
-        describe::<ProxyBuffering>(),
-        describe::<ProxyControl>(),
-        describe::<RequestId>(),
-        describe::<FaultInjection>(),
-        describe::<Mocking>(),
-        describe::<BatchRequests>(),
-        describe_auth::<KeyAuth>(),
-        describe::<ProxyRewrite>(),
-        describe::<LimitCount>(),
-        describe::<NodeStatus>(),
-        describe::<Brotli>(),
-        describe::<Gzip>(),
-        describe::<ServerInfo>(),
-        describe::<TrafficLabel>(),
-        describe::<TrafficSplit>(),
-        describe::<Redirect>(),
-        describe::<ResponseRewrite>(),
-        describe::<PublicApi>(),
-        describe::<Prometheus>(),
-        describe::<ErrorPage>(),
-        describe::<Echo>(),
+        describe::<plugins_traffic::real_ip::RealIp>(),
+        describe::<plugins_traffic::client_control::ClientControl>(),
+        describe::<plugins_traffic::proxy_buffering::ProxyBuffering>(),
+        describe::<plugins_traffic::proxy_control::ProxyControl>(),
+        describe::<plugins_traffic::request_id::RequestId>(),
+        describe::<plugins_traffic::fault_injection::FaultInjection>(),
+        describe::<plugins_traffic::mocking::Mocking>(),
+        describe::<plugins_traffic::batch_requests::BatchRequests>(),
+        describe_auth::<plugins_auth::key_auth::KeyAuth>(),
+        describe::<plugins_traffic::proxy_rewrite::ProxyRewrite>(),
+        describe::<plugins_limit::limit_count::LimitCount>(),
+        describe::<plugins_traffic::node_status::NodeStatus>(),
+        describe::<plugins_traffic::brotli::Brotli>(),
+        describe::<plugins_traffic::gzip::Gzip>(),
+        describe::<plugins_traffic::server_info::ServerInfo>(),
+        describe::<plugins_traffic::traffic_label::TrafficLabel>(),
+        describe::<plugins_traffic::traffic_split::TrafficSplit>(),
+        describe::<plugins_traffic::redirect::Redirect>(),
+        describe::<plugins_traffic::response_rewrite::ResponseRewrite>(),
+        describe::<plugins_traffic::public_api::PublicApi>(),
+        describe::<plugins_observe::prometheus::Prometheus>(),
+        describe::<plugins_traffic::error_page::ErrorPage>(),
+        describe::<plugins_traffic::echo::Echo>(),
     ]
 }
