@@ -256,6 +256,27 @@ differences! {
         plugin: "limit-count",
         is_switchable: false,
     }
+    /// `repeated-user-agent`
+    RepeatedUserAgent = "repeated-user-agent" {
+        apisix: "of several User-Agent fields one that allowlist names is enough",
+        portcullis: "every one of them has to be named",
+        why: "the upstream may believe another one",
+        plugin: "ua-restriction",
+    }
+    /// `referer-host`
+    RefererHost = "referer-host" {
+        apisix: "the host in Referer is compared as it is written, with user information in front, and the first of several fields counts",
+        portcullis: "upper and lower case and a dot at the end do not count; several fields, and a host that parsers could read differently, are no host",
+        why: "EVIL.example would not be on the blacklist that evil.example is on",
+        plugin: "referer-restriction",
+    }
+    /// `decoded-uri`
+    DecodedUri = "decoded-uri" {
+        apisix: "rules are matched with the target as it came",
+        portcullis: "rules are matched with the target as it came, and with what it means: decoded, and without dot segments",
+        why: "a rule about /admin must not miss /%61dmin",
+        plugin: "uri-blocker",
+    }
 }
 
 impl DifferenceId {

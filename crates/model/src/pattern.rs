@@ -119,6 +119,11 @@ impl Pattern {
         &self.source
     }
 
+    /// Whether it runs in linear time, so that matching never ends at the step limit.
+    pub fn is_linear(&self) -> bool {
+        matches!(self.matcher, Matcher::Linear { .. })
+    }
+
     /// Whether the pattern occurs anywhere in `subject`.
     pub fn is_match(&self, subject: &[u8]) -> Result<bool, StepLimit> {
         match &self.matcher {

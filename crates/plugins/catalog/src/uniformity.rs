@@ -368,6 +368,7 @@ fn sample(schema: &Value) -> Value {
             if named.is_empty() { json!({ "x-sample": "sample" }) } else { named.into() }
         }
         _ if schema["pattern"].as_str().is_some_and(|pattern| pattern.starts_with("^\\/")) => json!("/sample"),
+        _ if schema["format"] == "ipv4" => json!("192.0.2.1"),
         _ => json!("sample"),
     }
 }

@@ -1,2 +1,10 @@
 //! Plugins that refuse what must not reach an API: from where, by whom, in what shape.
 #![forbid(unsafe_code)]
+
+pub mod consumer_restriction;
+pub mod ip_restriction;
+mod patterns;
+pub mod referer_restriction;
+mod refusal;
+pub mod ua_restriction;
+pub mod uri_blocker;
