@@ -248,12 +248,24 @@ differences! {
         plugin: "prometheus",
         is_switchable: false,
     }
+    /// `retry-after`
+    RetryAfter = "retry-after" {
+        apisix: "refusals of limit-count, limit-req and limit-conn do not say when to come again",
+        portcullis: "those with 429 and 503 have a Retry-After",
+        why: "clients that know when to come again do not try all the time",
+    }
+    /// `unreadable-limits`
+    UnreadableLimits = "unreadable-limits" {
+        apisix: "a rule of limit-conn is left out when conn or burst is no number for a request",
+        portcullis: "the request is answered 500, or passes with allow_degradation",
+        why: "a client that can set the variable could do without the limit",
+        plugin: "limit-conn",
+    }
     /// `counted-keys`
     CountedKeys = "counted-keys" {
-        apisix: "when the memory for counters is full, the oldest are dropped",
+        apisix: "when the memory for counters of limit-count, limit-req, limit-conn and api-breaker is full, the oldest are dropped",
         portcullis: "no counter is dropped; requests of more than 4194304 keys at a time are answered 500, or pass with allow_degradation",
         why: "whoever brings many keys could have its own forgotten",
-        plugin: "limit-count",
         is_switchable: false,
     }
     /// `repeated-user-agent`

@@ -1,12 +1,12 @@
 use std::{
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Wall-clock time; tests hold it still and move it by hand.
+/// Time; tests hold it still and move it by hand.
 #[derive(Debug, Clone, Default)]
 pub enum Clock {
     /// The machine's clock.
@@ -22,6 +22,16 @@ impl Clock {
         match self {
             Self::System => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
             Self::Fake(micros) => Duration::from_micros(micros.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Time since the Unix epoch by what the machine's clock said when this was first asked: only forwards and at time's own pace,
+    /// whoever sets the clock meanwhile.
+    pub fn steady(&self) -> Duration {
+        static START: LazyLock<(Instant, Duration)> = LazyLock::new(|| (Instant::now(), Clock::System.now()));
+        match self {
+            Self::System => START.1.saturating_add(START.0.elapsed()),
+            Self::Fake(_) => self.now(),
         }
     }
 }

@@ -1,7 +1,17 @@
 //! Plugins that limit how much a client may ask for.
 #![forbid(unsafe_code)]
 
+mod amount;
 mod counters;
+mod key;
+pub mod limit_conn;
 pub mod limit_count;
+pub mod limit_req;
+mod rejection;
+mod table;
 
-pub(crate) use counters::{Counters, Full, Scope, Taken, Window};
+pub(crate) use amount::{Amount, Least};
+pub(crate) use counters::{Counters, Taken, Window};
+pub(crate) use key::{Key, KeyType};
+pub(crate) use rejection::Rejection;
+pub(crate) use table::{Full, Scope};

@@ -1,17 +1,11 @@
 #![doc = include_str!("doc.md")]
 
-mod amount;
 mod headers;
-mod key;
 #[cfg(test)]
 mod tests;
 
-use self::{
-    amount::Amount,
-    headers::{HeaderNames, Quota, Quotas},
-    key::Key,
-};
-use crate::{Counters, Full, Scope, Taken, Window};
+use self::headers::{HeaderNames, Quota, Quotas};
+use crate::{Amount, Counters, Full, Key, KeyType, Least, Rejection, Scope, Taken, Window, key};
 use plugin::{
     Access, BuildEnv, BuildError, Ctx, HeaderFilter, Hooks, Plugin, PluginClass, PluginError, Posture, Reply,
     RunPolicy, Spec, Step, Verdict,
@@ -56,14 +50,6 @@ enum WindowType {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum KeyType {
-    Var,
-    VarCombination,
-    Constant,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Policy {
     Local,
@@ -78,7 +64,7 @@ pub struct LimitCount {
     counters: Arc<Counters>,
     window: Window,
     rules: Vec<Rule>,
-    rejection: Reply,
+    rejection: Rejection,
     allows_degradation: bool,
     shows_quota: bool,
     /// Holds the group's configuration as long as somebody is in the group.
@@ -126,8 +112,8 @@ impl Plugin for LimitCount {
                     Ok(Rule {
                         scope: scope(&index),
                         key: Key::of_rule(&rule.key),
-                        count: Amount::compile(&rule.count),
-                        time_window: Amount::compile(&rule.time_window),
+                        count: Amount::compile(&rule.count, Least::One),
+                        time_window: Amount::compile(&rule.time_window, Least::One),
                         names: HeaderNames::with_prefix(rule.header_prefix.unwrap_or(index))?,
                     })
                 });
@@ -136,8 +122,8 @@ impl Plugin for LimitCount {
             None => vec![Rule {
                 scope: scope(""),
                 key: Key::compile(config.key, config.key_type),
-                count: Amount::compile(&config.count.unwrap_or_default()),
-                time_window: Amount::compile(&config.time_window.unwrap_or_default()),
+                count: Amount::compile(&config.count.unwrap_or_default(), Least::One),
+                time_window: Amount::compile(&config.time_window.unwrap_or_default(), Least::One),
                 names: HeaderNames::default(),
             }],
         };
@@ -148,10 +134,7 @@ impl Plugin for LimitCount {
                 WindowType::Sliding => Window::Sliding,
             },
             rules,
-            rejection: match config.rejected_msg {
-                Some(message) => Reply::json(config.rejected_code, &json!({ "error_msg": message })),
-                None => Reply::status(config.rejected_code),
-            },
+            rejection: Rejection::compile(config.rejected_code, config.rejected_msg.as_deref(), env.compat),
             allows_degradation: config.allow_degradation,
             shows_quota: config.show_limit_quota_header,
             _group: group,
@@ -213,7 +196,7 @@ enum Failure {
 
 impl LimitCount {
     fn limit(&self, cx: &mut Ctx) -> Result<Verdict, Failure> {
-        let now = cx.shared.clock.now().as_micros() as u64;
+        let now = cx.shared.clock.steady().as_micros() as u64;
         let mut applicable = Vec::new();
         // One rule alone needs no list. Of several, none counts before all are known to be countable, as in APISIX.
         if let [rule] = self.rules.as_slice() {
@@ -239,13 +222,13 @@ impl LimitCount {
     fn take(&self, cx: &mut Ctx, index: usize, rule: &Rule, resolved: &Resolved, now: u64) -> Result<Verdict, Failure> {
         let Resolved { key, count, time_window } = resolved;
         let taken @ Taken { remaining, .. } =
-            self.counters.take((&rule.scope, key), self.window, *count, *time_window, now)?;
+            self.counters.take((&rule.scope, key), self.window, (1, *count, *time_window), now)?;
         if self.shows_quota {
             cx.state::<Quotas>().0.push(Quota { rule: index, limit: *count, taken });
         }
         Ok(match remaining {
             Some(_) => Verdict::Next,
-            None => self.rejection.clone().into(),
+            None => self.rejection.reply(taken.reset).into(),
         })
     }
 }

@@ -187,8 +187,9 @@ fn refusals_have_apisixs_bodies() {
         let mut config = config;
         config["count"] = json!(1);
         config["time_window"] = json!(60);
-        let rejection = build(&world, "/routes/1", config).unwrap().rejection;
+        let rejection = build(&world, "/routes/1", config).unwrap().rejection.reply(0.5);
         assert_eq!((rejection.status, rejection.body), (status, body));
+        assert_eq!(rejection.fields.get("retry-after"), Some(&b"1"[..]));
     }
 }
 

@@ -1,14 +1,23 @@
-use super::KeyType;
 use model::vars::{Lookup as _, Template, Value, VarName};
 use plugin::Ctx;
+use serde::Deserialize;
 use smallvec::SmallVec;
 
+/// How a key is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum KeyType {
+    Var,
+    VarCombination,
+    Constant,
+}
+
 /// A key's text; usual ones need no allocation.
-pub(super) type Bytes = SmallVec<[u8; 64]>;
+pub(crate) type Bytes = SmallVec<[u8; 64]>;
 
 /// What requests are counted by.
 #[derive(Debug)]
-pub(super) enum Key {
+pub(crate) enum Key {
     Constant(String),
     Variable(VarName),
     /// Variables in a text; `is_optional` when the rule does not apply without them.
@@ -19,7 +28,7 @@ pub(super) enum Key {
 }
 
 impl Key {
-    pub(super) fn compile(key: String, key_type: KeyType) -> Self {
+    pub(crate) fn compile(key: String, key_type: KeyType) -> Self {
         match key_type {
             KeyType::Var => Self::Variable(VarName::parse(&key)),
             KeyType::VarCombination => Self::Combination { template: Template::compile(&key), is_optional: false },
@@ -28,12 +37,17 @@ impl Key {
     }
 
     /// The key of one of several rules.
-    pub(super) fn of_rule(key: &str) -> Self {
+    pub(crate) fn of_rule(key: &str) -> Self {
         Self::Combination { template: Template::compile(key), is_optional: true }
     }
 
+    /// The key of a request, where it is not optional.
+    pub(crate) fn resolve_or_address(&self, cx: &Ctx) -> Bytes {
+        self.resolve(cx).unwrap_or_else(|| address(cx))
+    }
+
     /// The key of a request. Without a value it is the client's address, or nothing where the rule does not apply then.
-    pub(super) fn resolve(&self, cx: &Ctx) -> Option<Bytes> {
+    pub(crate) fn resolve(&self, cx: &Ctx) -> Option<Bytes> {
         match self {
             Self::Constant(text) => Some(Bytes::from_slice(text.as_bytes())),
             Self::Variable(VarName::RemoteAddr) => Some(address(cx)),
