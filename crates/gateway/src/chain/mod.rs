@@ -24,6 +24,8 @@ pub struct Slot {
     pub id: SlotId,
     /// The plugin's name.
     pub name: &'static str,
+    /// The document that configures it, such as `/routes/1`.
+    pub origin: Arc<str>,
     /// Where it stands in the order.
     pub priority: i32,
     /// Whether it authenticates.
@@ -132,7 +134,7 @@ impl EffectiveChain {
     }
 
     /// Puts the consumer's and its group's plugins over the route's. Credentials are not plugins.
-    fn overlay(&mut self, consumer: &Chain, group: Option<&Chain>) {
+    pub(crate) fn overlay(&mut self, consumer: &Chain, group: Option<&Chain>) {
         let none = Chain::default();
         let route = self.route.as_ref().map_or(&none, |route| &*route.chain);
         self.merged = Some(Box::new(Chain::merge([consumer, group.unwrap_or(&none), route])));

@@ -206,11 +206,12 @@ fn filter(
 /// Global rules, then the chain; a global instance gives way where its plugin prefers the route's.
 fn active<'a>(global: &'a Chain, chain: &'a EffectiveChain) -> impl Iterator<Item = &'a Arc<Slot>> {
     let own = chain.slots();
-    global
-        .slots()
-        .iter()
-        .filter(move |slot| slot.run_policy == RunPolicy::Always || !own.iter().any(|o| o.name == slot.name))
-        .chain(own)
+    global.slots().iter().filter(move |slot| !gives_way(slot, own)).chain(own)
+}
+
+/// Whether a global rule's plugin does not run because the chain has its own.
+pub(crate) fn gives_way(slot: &Slot, own: &[Arc<Slot>]) -> bool {
+    slot.run_policy != RunPolicy::Always && own.iter().any(|o| o.name == slot.name)
 }
 
 /// Whether `_meta.filter` lets the plugin run. A filter that cannot be evaluated lets it run.

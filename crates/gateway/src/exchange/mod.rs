@@ -1,6 +1,7 @@
 //! One request's way through the gateway, as one function that reads from top to bottom.
 
 pub mod access_log;
+pub mod explain;
 mod forward;
 mod forwarded;
 mod relay;
@@ -28,7 +29,7 @@ use plugin::{
     BodyLimits, Consumer, CredentialIndex, Ctx, Directory, Dispatcher, PluginError, PublicApi, Reply, RouteFacts,
     Shared,
 };
-use request::{BadTarget, Received};
+use request::Received;
 use std::{
     any::Any,
     cell::RefCell,
@@ -184,11 +185,7 @@ impl Edge {
             takes_trailers,
         };
         if let Some(bad) = bad_target {
-            let reason = match bad {
-                BadTarget::Ambiguous => "ambiguous-path",
-                BadTarget::Malformed => "malformed-path",
-            };
-            tracing::warn!(reason, client = %exchange.cx.client, "request refused");
+            tracing::warn!(reason = bad.reason(), client = %exchange.cx.client, "request refused");
             self.shared.stats.refused.fetch_add(1, Ordering::Relaxed);
             downstream.close_after();
             return exchange.reply(Reply::status(400), wire::Source::Gateway).await;
@@ -196,17 +193,7 @@ impl Edge {
         if let Err(error) = exchange.cx.request.gather(snapshot.routes().body_need()).await {
             return exchange.refuse_body(&error).await;
         }
-        let matched = {
-            let cx = &exchange.cx;
-            let query = RouteQuery {
-                method: cx.request.method.as_str(),
-                host: &cx.request.host,
-                authority: &cx.request.authority,
-                path: match_path.as_deref().unwrap_or(&cx.request.path),
-                client: cx.client.ip(),
-            };
-            snapshot.routes().find(&query, cx)
-        };
+        let matched = snapshot.routes().find(&query(&exchange.cx, match_path.as_deref()), &exchange.cx);
         match matched {
             Ok(Some(found)) => {
                 exchange.cx.route = Some(found.route.facts.clone());
@@ -227,6 +214,17 @@ impl Edge {
             }
         }
         exchange.run().await;
+    }
+}
+
+/// What of a request decides about its route; `match_path` is the path for it when that is another.
+fn query<'a>(cx: &'a Ctx, match_path: Option<&'a [u8]>) -> RouteQuery<'a> {
+    RouteQuery {
+        method: cx.request.method.as_str(),
+        host: &cx.request.host,
+        authority: &cx.request.authority,
+        path: match_path.unwrap_or(&cx.request.path),
+        client: cx.client.ip(),
     }
 }
 

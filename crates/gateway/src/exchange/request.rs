@@ -41,6 +41,16 @@ pub(super) enum BadTarget {
     Ambiguous,
 }
 
+impl BadTarget {
+    /// The name of the reason.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed-path",
+            Self::Ambiguous => "ambiguous-path",
+        }
+    }
+}
+
 /// Reads a head. A target that is refused still gives a request, so that it can be logged.
 pub(super) fn receive(
     head: RequestHead,

@@ -39,7 +39,7 @@ impl Dispatcher for Edge {
 }
 
 /// A client within the gateway: its request's body, and what it is answered.
-struct Buffer {
+pub(super) struct Buffer {
     body: RefCell<Bytes>,
     length: BodyLength,
     max_body: Cell<u64>,
@@ -53,7 +53,7 @@ struct Buffer {
 }
 
 impl Buffer {
-    fn new(body: Bytes, has_body: bool, max_answer: usize) -> Self {
+    pub(super) fn new(body: Bytes, has_body: bool, max_answer: usize) -> Self {
         let length = if body.is_empty() { BodyLength::None } else { BodyLength::Exact(body.len() as u64) };
         Self {
             body: RefCell::new(body),

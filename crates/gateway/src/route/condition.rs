@@ -20,15 +20,35 @@ impl Conditions {
         self.vars.as_ref().map_or(BodyNeed::NONE, Expr::body_need)
     }
 
+    /// Which of them does not hold for a request, in words; `None` when all do.
+    ///
+    /// # Errors
+    /// As [`Conditions::hold`].
+    pub(crate) fn broken(&self, query: &RouteQuery<'_>, vars: &dyn Lookup) -> Result<Option<String>, ExprFault> {
+        if !self.has_method(query) {
+            return Ok(Some(format!("its methods are {}", self.methods.join(", "))));
+        }
+        if !self.has_client(query) {
+            return Ok(Some("the client is not in its remote_addrs".to_owned()));
+        }
+        let holds = self.vars.as_ref().map_or(Ok(true), |expr| expr.eval(vars))?;
+        Ok((!holds).then(|| "its vars do not hold".to_owned()))
+    }
+
+    fn has_method(&self, query: &RouteQuery<'_>) -> bool {
+        self.methods.is_empty() || self.methods.iter().any(|m| **m == *query.method)
+    }
+
+    fn has_client(&self, query: &RouteQuery<'_>) -> bool {
+        self.clients.is_empty() || self.clients.iter().any(|net| net.contains(&query.client))
+    }
+
     /// Whether they hold for a request.
     ///
     /// # Errors
     /// A pattern ran out of steps, or the body that they look into is too long.
     pub fn hold(&self, query: &RouteQuery<'_>, vars: &dyn Lookup) -> Result<bool, ExprFault> {
-        if !self.methods.is_empty() && !self.methods.iter().any(|m| **m == *query.method) {
-            return Ok(false);
-        }
-        if !self.clients.is_empty() && !self.clients.iter().any(|net| net.contains(&query.client)) {
+        if !self.has_method(query) || !self.has_client(query) {
             return Ok(false);
         }
         self.vars.as_ref().map_or(Ok(true), |expr| expr.eval(vars))

@@ -18,7 +18,11 @@ use model::{
     vars::{BodyNeed, ExprFault, Lookup},
 };
 use paths::{Host, Paths, Place};
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 /// What of a request decides about its route, besides variables.
 #[derive(Debug, Clone, Copy)]
@@ -151,6 +155,14 @@ impl RouteTable {
                 }
             }
         }
+    }
+
+    /// Every route, each once. Costs as much as there are places of routes.
+    pub(crate) fn all(&self) -> Vec<Arc<CompiledRoute>> {
+        let tables = self.exact_hosts.iter().chain(self.wildcards.iter()).map(|(_, table)| table);
+        let places = tables.chain([&self.hostless]).flat_map(|table| table.routes());
+        let mut seen = HashSet::new();
+        places.filter(|route| seen.insert(Arc::as_ptr(route))).cloned().collect()
     }
 
     /// What any route looks into before it is chosen.

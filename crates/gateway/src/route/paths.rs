@@ -51,6 +51,12 @@ impl Paths {
         self.exact.len() == 0 && self.prefix.len() == 0
     }
 
+    /// The route of each place.
+    pub(super) fn routes(&self) -> impl Iterator<Item = &Arc<CompiledRoute>> {
+        let buckets = self.exact.iter().chain(self.prefix.iter());
+        buckets.flat_map(|(_, bucket)| bucket.iter().map(|place| &place.route))
+    }
+
     pub(super) fn insert(&mut self, place: Place) {
         let literal = place.uri.literal.clone();
         let table = if place.uri.is_prefix {

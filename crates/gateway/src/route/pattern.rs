@@ -37,6 +37,17 @@ impl UriPattern {
         Self { text: text.into(), literal: literal.as_bytes().into(), is_prefix: cut.is_some(), segments }
     }
 
+    /// Whether a path fits.
+    pub(crate) fn matches(&self, path: &[u8]) -> bool {
+        let begins = if self.is_prefix { path.starts_with(&self.literal) } else { *path == *self.literal };
+        begins && self.fits(path)
+    }
+
+    /// Whether it is for one path only, and how many bytes of a path it names from the beginning on.
+    pub(crate) fn reach(&self) -> (bool, usize) {
+        (!self.is_prefix, self.literal.len())
+    }
+
     /// Whether a path that begins with the literal part fits the rest too.
     pub(super) fn fits(&self, path: &[u8]) -> bool {
         self.segments.as_deref().is_none_or(|segments| places(segments, path).is_some())

@@ -197,6 +197,7 @@ impl Compiler {
         let mut kept = Vec::new();
         let mut chain = Vec::new();
         let mut wrong = None;
+        let origin: Arc<str> = owner.into();
         for (name, conf) in written {
             if let Some(same) = old.iter().find(|(n, c, _)| n == name && c == conf) {
                 chain.push(same.2.clone());
@@ -205,7 +206,7 @@ impl Compiler {
             }
             let is_credential =
                 is_consumer && self.plugins.get(name).is_some_and(|p| p.description.credential.is_some());
-            match self.slot(owner, name, conf, is_credential) {
+            match self.slot(&origin, name, conf, is_credential) {
                 Ok(None) => {}
                 Ok(Some(slot)) => {
                     let slot = Arc::new(slot);
@@ -230,7 +231,7 @@ impl Compiler {
     }
 
     /// One instance; `None` for what is switched off or is a credential.
-    fn slot(&self, owner: &str, name: &str, conf: &Value, is_credential: bool) -> Result<Option<Slot>, String> {
+    fn slot(&self, owner: &Arc<str>, name: &str, conf: &Value, is_credential: bool) -> Result<Option<Slot>, String> {
         let purpose = if is_credential { Purpose::Credential } else { Purpose::Plugin };
         let Checked { config, meta, .. } = self.plugins.load(name, conf, purpose)?;
         let Some(plugin) = self.plugins.get(name) else { return Ok(None) };
@@ -249,6 +250,7 @@ impl Compiler {
         Ok(Some(Slot {
             id,
             name: description.name,
+            origin: owner.clone(),
             priority: meta.priority.unwrap_or(description.priority),
             class: description.spec.class,
             run_policy: description.spec.run_policy,

@@ -253,6 +253,26 @@ impl CompiledUpstream {
         }
     }
 
+    /// Key of the document that describes it, followed by the plugin if one has brought it.
+    pub fn owner(&self) -> &str {
+        self.owner.split(OWN).next().unwrap_or_default()
+    }
+
+    /// The balancer, as APISIX writes it.
+    pub fn balancer(&self) -> &'static str {
+        match self.algorithm {
+            Algorithm::RoundRobin => "roundrobin",
+            Algorithm::Chash(_) => "chash",
+            Algorithm::LeastConn => "least_conn",
+            Algorithm::Ewma => "ewma",
+        }
+    }
+
+    /// All its nodes, healthy or not.
+    pub fn all_nodes(&self) -> Arc<[Pick]> {
+        self.nodes.load().all.clone()
+    }
+
     /// The `Host` that a node sees.
     pub fn host_for(&self, pick: &Node, authority: &[u8]) -> Vec<u8> {
         match (self.pass_host, &self.upstream_host) {

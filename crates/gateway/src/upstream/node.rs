@@ -50,6 +50,26 @@ impl Node {
         }
     }
 
+    /// Host and port, the latter always.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its share among the nodes of its priority.
+    pub fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// Nodes of a higher priority are asked first.
+    pub fn priority(&self) -> i64 {
+        self.priority
+    }
+
+    /// What health checks say of it, as APISIX writes it; `None` where it is not checked.
+    pub fn health(&self) -> Option<&'static str> {
+        self.target.as_ref().map(|target| target.state().name())
+    }
+
     /// As configured.
     pub fn name(&self) -> Arc<str> {
         self.name.clone()

@@ -65,6 +65,7 @@ impl Compiler {
             upstreams: Vec::new(),
             id: Slot::next_id(),
             name: "",
+            origin: "".into(),
             priority: 0,
             class: PluginClass::Auth,
             run_policy: plugin::RunPolicy::Always,
