@@ -289,6 +289,27 @@ differences! {
         why: "a rule about /admin must not miss /%61dmin",
         plugin: "uri-blocker",
     }
+    /// `cors-vary`
+    CorsVary = "cors-vary" {
+        apisix: "answers say Vary: Origin only when allow_origins is not *",
+        portcullis: "they also say it when allow_origins_by_regex, allow_origins_by_metadata or the timing origins decide",
+        why: "a cache would give one origin what was said to another",
+        plugin: "cors",
+    }
+    /// `cors-metadata-credentials`
+    CorsMetadataCredentials = "cors-metadata-credentials" {
+        apisix: "with allow_credential a * in the metadata allows every origin with credentials",
+        portcullis: "with allow_credential a * in the metadata allows none; ** still allows every one",
+        why: "* next to credentials is refused everywhere else",
+        plugin: "cors",
+    }
+    /// `empty-csrf-key`
+    EmptyCsrfKey = "empty-csrf-key" {
+        apisix: "the key of csrf may be empty",
+        portcullis: "an empty key is refused when it is written",
+        why: "everybody could sign tokens",
+        plugin: "csrf",
+    }
 }
 
 impl DifferenceId {

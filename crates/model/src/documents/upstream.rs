@@ -7,7 +7,7 @@ use super::checks::Checks;
 use super::fields::{self, Timeout, debug_by_id};
 use super::kind::hash_key;
 use super::{DocumentError, Kind, read};
-use crate::schema::{Violation, number_text};
+use crate::schema::{Violation, number};
 
 /// Where requests are sent.
 #[derive(Clone, PartialEq, Deserialize)]
@@ -262,7 +262,7 @@ fn weighted(address: &str, weight: &Value) -> Node {
 fn refuse_ports(upstream: &Value) -> Result<(), DocumentError> {
     let addresses = upstream.get("nodes").and_then(Value::as_object).into_iter().flat_map(Map::keys);
     match addresses.filter_map(|address| split_address(address).1).find(|port| !is_port(*port)) {
-        Some(port) => Err(DocumentError::refused(format!("invalid port {}", number_text(port)))),
+        Some(port) => Err(DocumentError::refused(format!("invalid port {}", number(port)))),
         None => Ok(()),
     }
 }

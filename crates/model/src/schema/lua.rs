@@ -17,7 +17,7 @@ pub fn type_name(value: &Value) -> &'static str {
 }
 
 /// A number as `tostring` prints it (`%.14g`).
-pub(crate) fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     const DIGITS: i32 = 14;
     if value == 0.0 {
         return if value.is_sign_negative() { "-0".to_owned() } else { "0".to_owned() };

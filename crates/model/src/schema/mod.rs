@@ -20,7 +20,7 @@ mod value;
 use serde_json::Value;
 
 use self::check::Run;
-pub(crate) use self::lua::number as number_text;
+pub use self::lua::number;
 pub use self::lua::type_name as lua_type;
 use self::node::Node;
 pub use self::unknown::UnknownField;

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod consumer_restriction;
+pub mod cors;
+pub mod csrf;
 pub mod ip_restriction;
 mod patterns;
 pub mod referer_restriction;
