@@ -309,7 +309,7 @@ fn target(upstream: &CompiledUpstream) -> Target {
             .iter()
             .take(NODES_SHOWN)
             .map(|node| TargetNode {
-                address: node.address().to_string(),
+                address: node.address().to_owned(),
                 weight: node.weight(),
                 priority: node.priority(),
                 health: node.health(),
