@@ -26,6 +26,19 @@ pub struct ControlApi<V> {
     prefix: String,
 }
 
+/// A request to the control listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its normalised path.
+    pub path: &'a str,
+    /// Its `Accept`.
+    pub accept: Option<&'a [u8]>,
+    /// Its body.
+    pub body: &'a [u8],
+}
+
 impl<V: View> ControlApi<V> {
     /// Over a view. `plugin_schemas` is what the Admin API answers to `plugins?all=true`; `export_uri` is
     /// `plugin_attr.prometheus.export_uri`; `prefix` is the store's.
@@ -34,8 +47,8 @@ impl<V: View> ControlApi<V> {
         Self { view, plugin_schemas, export_uri, prefix: prefix.to_owned() }
     }
 
-    /// Answers a request to the control listener, given its method, its normalised path and its `Accept`.
-    pub fn handle(&self, method: &Method, path: &str, accept: Option<&[u8]>) -> Reply {
+    /// Answers a request to the control listener.
+    pub fn handle(&self, Request { method, path, accept, body }: Request<'_>) -> Reply {
         let Some(rest) = path.strip_prefix("/v1/") else { return Reply::status(404) };
         let mut segments: Vec<&str> = rest.split('/').collect();
         if segments.len() > 2 {
@@ -69,6 +82,13 @@ impl<V: View> ControlApi<V> {
             },
             (Method::Put, ["plugins", "reload"]) => Reply::text(200, "done"),
             (Method::Get, ["portcullis", "status"]) => found(&self.configuration()),
+            (Method::Get, ["portcullis", "check"]) => {
+                found(&json!({ "problems": self.problems(), "findings": self.view.findings() }))
+            }
+            (Method::Post, ["portcullis", "explain"]) => match self.view.explain(body) {
+                Ok(explanation) => found(&explanation),
+                Err(reason) => refused(400, &reason),
+            },
             _ => self.of_plugin(method, path),
         }
     }
@@ -124,7 +144,7 @@ impl<V: View> ControlApi<V> {
         self.view.document(&Key::parse(path).ok()?)
     }
 
-    fn configuration(&self) -> Value {
+    fn problems(&self) -> Vec<Value> {
         let problems = self.view.problems().into_iter().map(|problem| {
             let mut shown = json!({
                 "key": problem.key, "json_path": problem.json_path, "message": problem.message
@@ -134,12 +154,15 @@ impl<V: View> ControlApi<V> {
             }
             shown
         });
-        let problems: Vec<_> = problems.collect();
+        problems.collect()
+    }
+
+    fn configuration(&self) -> Value {
         let reloads = &self.view.shared().stats.reloads;
         json!({
             "revision": self.view.revision(),
             "digest": self.view.digest(),
-            "problems": problems,
+            "problems": self.problems(),
             "reload_failures": reloads.failures(),
             "reload_problem": reloads.problem(),
             "plugin_panics": self.view.shared().stats.panics.by_plugin(),

@@ -38,6 +38,7 @@ impl View for Fake {
             build: |_, _| Err(plugin::BuildError("not built here".to_owned())),
             metadata: |_| Err(plugin::BuildError("not built here".to_owned())),
             reword: |_, _| None,
+            lint: |_| Vec::new(),
             credential: None,
             index_attribute: "",
             prepare: |_, _| Ok(Vec::new()),
@@ -49,6 +50,14 @@ impl View for Fake {
             export: Some(|_| b"up 1\n".to_vec()),
         };
         if self.exports { vec![plugin] } else { Vec::new() }
+    }
+
+    fn findings(&self) -> Value {
+        json!([{ "rule": "a-rule" }])
+    }
+
+    fn explain(&self, question: &[u8]) -> Result<Value, String> {
+        serde_json::from_slice(question).map_err(|error| error.to_string())
     }
 
     fn revision(&self) -> Option<u64> {
@@ -141,14 +150,14 @@ fn control() {
     ];
     let api = api(Some(7), true);
     for (method, path, status, want) in rows {
-        let reply = api.handle(&Method::from_bytes(method.as_bytes()).unwrap(), path, None);
+        let reply = api.handle(ask(&Method::from_bytes(method.as_bytes()).unwrap(), path));
         assert_eq!(shown(&reply), (*status, (*want).to_owned()), "{method} {path}");
     }
 }
 
 #[test]
 fn schemas() {
-    let (status, text) = shown(&api(None, true).handle(&Method::Get, "/v1/schema", None));
+    let (status, text) = shown(&api(None, true).handle(ask(&Method::Get, "/v1/schema")));
     let body: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((status, &body["plugins"], &body["stream_plugins"]), (200, &json!({ "p": {} }), &json!({})));
     assert_eq!(body["main"].as_object().unwrap().len(), MAIN_SCHEMAS.len());
@@ -188,7 +197,7 @@ fn plugins_answer_at_their_own_paths() {
         (true, Method::Get, "/v1/plugin_info/x", (404, "<page>")),
         (false, Method::Get, "/v1/plugin_info", (404, "<page>")),
     ] {
-        let (status, text) = shown(&api(None, exports).handle(&method, path, None));
+        let (status, text) = shown(&api(None, exports).handle(ask(&method, path)));
         assert_eq!((status, text.trim_end()), want, "{method} {path}");
     }
 }
@@ -196,7 +205,7 @@ fn plugins_answer_at_their_own_paths() {
 #[test]
 fn health_as_a_page() {
     for path in ["/v1/healthcheck", "/v1/healthcheck/upstreams/u"] {
-        let reply = api(None, true).handle(&Method::Get, path, Some(b"text/html,*/*"));
+        let reply = api(None, true).handle(Request { accept: Some(b"text/html,*/*"), ..ask(&Method::Get, path) });
         assert_eq!(reply.fields.get("content-type"), Some(&b"text/html"[..]));
         let (status, html) = shown(&reply);
         assert_eq!(status, 200);
@@ -204,4 +213,24 @@ fn health_as_a_page() {
                    <td>mostly_unhealthy</td><td>1</td><td>3</td><td>2</td><td>4</td></tr>";
         assert!(html.contains(row), "{html}");
     }
+}
+
+fn ask<'a>(method: &'a Method, path: &'a str) -> Request<'a> {
+    Request { method, path, accept: None, body: b"" }
+}
+
+#[test]
+fn a_configuration_is_checked_and_a_request_explained() {
+    let api = api(Some(7), true);
+    let (status, text) = shown(&api.handle(ask(&Method::Get, "/v1/portcullis/check")));
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, &answer["findings"]), (200, &json!([{ "rule": "a-rule" }])));
+    assert!(answer["problems"].is_array());
+    for (body, status, part) in [(r#"{"url":"/a"}"#, 200, r#"{"url":"/a"}"#), ("{", 400, "error_msg")] {
+        let request = Request { body: body.as_bytes(), ..ask(&Method::Post, "/v1/portcullis/explain") };
+        let (got, text) = shown(&api.handle(request));
+        assert_eq!(got, status, "{body}");
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(shown(&api.handle(ask(&Method::Get, "/v1/portcullis/explain"))).0, 404);
 }

@@ -2,6 +2,7 @@
 
 use model::documents::{Document, Key, Kind};
 use plugin::{Description, Shared};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// Something wrong with a stored document.
@@ -48,6 +49,13 @@ pub trait View: Send + Sync + 'static {
     fn problems(&self) -> Vec<Problem>;
     /// The nodes of a document's upstream that are checked.
     fn health(&self, key: &Key) -> Vec<NodeHealth>;
+    /// What the configuration allows and probably does not mean, as JSON.
+    fn findings(&self) -> Value;
+    /// What would happen to a request that is described as JSON.
+    ///
+    /// # Errors
+    /// What is wrong with the description.
+    fn explain(&self, question: &[u8]) -> Result<Value, String>;
     /// Process-wide state, where metrics live.
     fn shared(&self) -> Arc<Shared>;
 }

@@ -181,10 +181,14 @@ impl Flow {
         let mut problems = self.published.snapshot.load().problems().to_vec();
         for problem in &mut problems {
             // It may have moved since.
-            let place = DocKey::parse(problem.key.as_str()).ok().and_then(|key| self.store.place(&key));
-            problem.place = place.or(problem.place.take());
+            problem.place = self.place(&problem.key).or(problem.place.take());
         }
         problems
+    }
+
+    /// Where an operator finds a document, such as a file and a line, if it is not in a database. `key` is as `/routes/1`.
+    pub fn place(&self, key: &str) -> Option<String> {
+        self.store.place(&DocKey::parse(key).ok()?)
     }
 }
 

@@ -4,6 +4,7 @@ pub mod chain;
 pub mod check;
 pub mod exchange;
 pub mod flow;
+pub mod lint;
 pub mod options;
 pub mod plugins;
 pub mod route;

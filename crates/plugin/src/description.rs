@@ -1,4 +1,4 @@
-use crate::{BuildEnv, BuildError, Ctx, Hooks, Reply, Shared, Step};
+use crate::{BuildEnv, BuildError, Ctx, Finding, Hooks, Reply, Shared, Step};
 use model::differences::Compat;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -78,6 +78,10 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// What is wrong with the settings: the gateway does not start then.
     fn prepare(_attr: &Value, _shared: &Arc<Shared>) -> Result<Vec<String>, BuildError> {
         Ok(Vec::new())
+    }
+    /// What a complete configuration allows and probably does not mean.
+    fn lint(_config: &Value) -> Vec<Finding> {
+        Vec::new()
     }
     /// Handlers that public-api can publish.
     fn public_apis(_attr: &Value) -> Vec<PublicApi> {
@@ -176,6 +180,8 @@ pub struct Description {
     pub prepare: fn(&Value, &Arc<Shared>) -> Result<Vec<String>, BuildError>,
     /// See [`Plugin::reword`].
     pub reword: fn(&Value, &str) -> Option<&'static str>,
+    /// See [`Plugin::lint`].
+    pub lint: fn(&Value) -> Vec<Finding>,
     /// Compiles complete metadata.
     pub metadata: fn(&Value) -> Result<Arc<dyn Any + Send + Sync>, BuildError>,
     /// Compiles a complete credential; `None` for plugins that do not authenticate.
@@ -204,6 +210,7 @@ pub fn describe<P: Plugin>() -> Description {
         },
         prepare: P::prepare,
         reword: P::reword,
+        lint: P::lint,
         metadata: |value| Ok(Arc::new(read::<P::Metadata>(value)?)),
         credential: None,
         index_attribute: "",

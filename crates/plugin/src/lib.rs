@@ -7,6 +7,7 @@ mod consumer;
 mod ctx;
 mod description;
 mod env;
+mod finding;
 mod graphql;
 mod phases;
 mod reply;
@@ -28,6 +29,7 @@ pub use description::{
     PluginClass, Posture, PublicApi, RunPolicy, Spec, describe, describe_auth,
 };
 pub use env::{BuildEnv, BuildError, NodeFacts, Shared};
+pub use finding::Finding;
 pub use phases::{
     Access, BeforeProxy, BodyFilter, Encoding, Frames, HeaderFilter, Hooks, Log, Outcome, PluginError, Rewrite, Step,
     Verdict,

@@ -1,5 +1,5 @@
-use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use clap::{Parser, Subcommand, ValueEnum};
+use std::{net::IpAddr, path::PathBuf};
 
 /// API security gateway: a drop-in replacement for Apache APISIX.
 #[derive(Debug, Parser)]
@@ -19,7 +19,7 @@ Protect an API that listens on 127.0.0.1:8000:
        -d '{\"uri\":\"/*\",\"plugins\":{\"key-auth\":{}},\"upstream\":{\"nodes\":{\"127.0.0.1:8000\":1}}}'
   curl -H 'apikey: alices-key' http://127.0.0.1:9080/
 
-Signals: TERM and INT let requests finish and end, USR1 reopens the log files."
+Signals: TERM and INT let requests finish and end, HUP reads the settings again, USR1 reopens the log files."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -29,9 +29,17 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Start the gateway (also what happens without a command)
     Run(Run),
+    /// Look for everything that is wrong with a configuration, or weaker than it looks
+    Check(Check),
+    /// Say what would happen to a request, and why
+    Explain(Explain),
+    /// Print a JSON Schema of config.yaml or apisix.yaml, for editors
+    Schema(Schema),
+    /// Print completions for a shell
+    Completions(Completions),
     /// Print the version
     Version,
 }
@@ -44,21 +52,102 @@ pub(crate) struct Run {
     pub(crate) config: Option<PathBuf>,
 }
 
-/// What is to be done.
-pub(crate) enum Action {
-    /// Start the gateway.
-    Run(Run),
-    /// Print the version.
-    Version,
+/// Which configuration is looked at.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Which {
+    #[command(flatten)]
+    pub(crate) settings: Run,
+    /// apisix.yaml or apisix.json, instead of what the settings name
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `check`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Looks at the settings and at what they say to serve: a declarative file, or what is stored. What a running gateway has stored is asked \
+of its control API. Exit status 1 when there is an error, with --strict also when there is a warning.")]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Fail on warnings, too
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// Options of `explain`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  portcullis explain -X POST -H 'apikey: k' --client 10.1.2.3 http://api.example.com/orders?id=7
+
+No plugin runs and nothing is sent: it says which route is chosen and why others are not, which plugins would run and where they \
+were configured, and which upstream would be asked.")]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// The URL, or its path and query alone
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// The method
+    #[arg(short = 'X', long, value_name = "METHOD", default_value = "GET")]
+    pub(crate) method: String,
+    /// A header field, such as 'Host: api.example.com'; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "FIELD")]
+    pub(crate) headers: Vec<String>,
+    /// The body
+    #[arg(short, long, value_name = "TEXT", default_value = "")]
+    pub(crate) data: String,
+    /// The address from which the connection comes
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) client: Option<IpAddr>,
+    /// The consumer that the client would be found to be
+    #[arg(long, value_name = "USERNAME")]
+    pub(crate) consumer: Option<String>,
+}
+
+/// Options of `schema`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Schema {
+    /// Of which file
+    pub(crate) of: SchemaOf,
+}
+
+/// What there are schemas of.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// config.yaml, the settings
+    Config,
+    /// apisix.yaml and apisix.json, routes and all the rest
+    Apisix,
+}
+
+/// Options of `completions`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Completions {
+    /// Of which shell
+    pub(crate) shell: clap_complete::Shell,
 }
 
 impl Args {
     /// What the arguments ask for.
-    pub(crate) fn action(self) -> Action {
+    pub(crate) fn asked(self) -> Command {
+        let config = self.run.config;
         match self.command {
-            None => Action::Run(self.run),
-            Some(Command::Run(run)) => Action::Run(Run { config: run.config.or(self.run.config) }),
-            Some(Command::Version) => Action::Version,
+            None => Command::Run(Run { config }),
+            Some(Command::Run(run)) => Command::Run(Run { config: run.config.or(config) }),
+            Some(Command::Check(mut check)) => {
+                check.which.settings.config = check.which.settings.config.or(config);
+                Command::Check(check)
+            }
+            Some(Command::Explain(mut explain)) => {
+                explain.which.settings.config = explain.which.settings.config.or(config);
+                Command::Explain(explain)
+            }
+            Some(other) => other,
         }
     }
 }

@@ -5,11 +5,11 @@ use crate::{
     args,
     live::Live,
     logging::Sink,
-    node,
+    node, settings,
     source::Source,
 };
 use admin::AdminApi;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use control::ControlApi;
 use engine::{Census, Drain, Limits, Listener, Service};
 use gateway::{
@@ -22,7 +22,7 @@ use gateway::{
         dns::{DnsOptions, Resolver},
     },
 };
-use model::settings::{Settings, Severity, name_server};
+use model::settings::{Settings, name_server};
 use plugin::{NodeStatus, Reply, Shared};
 use serde_json::{Value, json};
 use std::{
@@ -48,7 +48,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Starts the gateway and runs it until it is told to end.
 pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
-    let (settings, source) = read_settings(run.config.as_deref())?;
+    let (settings, source) = settings::read(run.config.as_deref())?.into_serving()?;
     let sink = Sink::start(&settings.error_log)?;
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files cannot be raised");
@@ -123,30 +123,6 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
         log.flush();
     }
     Ok(())
-}
-
-fn read_settings(config: Option<&Path>) -> anyhow::Result<(Settings, Source)> {
-    let default = PathBuf::from("conf/config.yaml");
-    let path = config.map(Path::to_owned).or_else(|| default.exists().then_some(default));
-    let text = match &path {
-        Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?),
-        None => None,
-    };
-    let name = path.as_deref().map_or("the default settings".into(), |p| p.display().to_string());
-    let (settings, notices) =
-        Settings::parse(text.as_deref(), &|variable| std::env::var(variable).ok()).with_context(|| name.clone())?;
-    let mut refused = Vec::new();
-    for notice in &notices {
-        let _ = writeln!(std::io::stderr(), "portcullis: {name}: {notice}");
-        if notice.severity == Severity::Refuse {
-            refused.push(notice.path.as_str());
-        }
-    }
-    if !refused.is_empty() {
-        bail!("{name}: will not start without what was asked for: {}", refused.join(", "));
-    }
-    let source = Source::of(&settings, path.as_deref()).with_context(|| name.clone())?;
-    Ok((settings, source))
 }
 
 fn warn_of_unknown_plugins(settings: &Settings, plugins: &PluginSet) {
@@ -294,7 +270,8 @@ struct Apis {
 }
 
 fn start_apis(settings: &Settings, source: &Source, flow: &Arc<Flow>, stop: &Arc<Stop>) -> anyhow::Result<Apis> {
-    let live = Arc::new(Live { flow: flow.clone(), awaits_first: source.awaits_first() });
+    let options = options::options(settings);
+    let live = Arc::new(Live { flow: flow.clone(), awaits_first: source.awaits_first(), options });
     let server = options::options(settings).server;
     let mut threads = Vec::new();
     let mut made_key = None;
@@ -398,7 +375,12 @@ impl Api for ControlService {
 
     async fn answer(&self, call: Call) -> Reply {
         match self.face {
-            Face::Control => self.api.handle(&call.method, &call.path, call.fields.get("accept")),
+            Face::Control => self.api.handle(control::Request {
+                method: &call.method,
+                path: &call.path,
+                accept: call.fields.get("accept"),
+                body: &call.body,
+            }),
             Face::Status => self.api.status(&call.path),
             Face::Export => self.api.export(&call.method, &call.path),
         }

@@ -2,14 +2,20 @@
 
 use admin::{Change, Configuration, Expected, WriteError};
 use control::NodeHealth;
+use futures_util::FutureExt;
 use gateway::{
     check,
+    exchange::{
+        Options,
+        explain::{Question, explain},
+    },
     flow::{Flow, FlowError, Write},
+    lint,
     upstream::Registry,
 };
 use model::documents::{Document, Key, Kind};
 use plugin::{Description, Shared};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{ops::Range, sync::Arc};
 use store::{Expect, Revision};
 
@@ -18,6 +24,8 @@ pub(crate) struct Live {
     pub(crate) flow: Arc<Flow>,
     /// Whether there is none before the first one comes: what was not stored yet could protect.
     pub(crate) awaits_first: bool,
+    /// What the request path runs by.
+    pub(crate) options: Options,
 }
 
 impl Live {
@@ -134,6 +142,18 @@ impl control::View for Live {
             }
         });
         nodes.collect()
+    }
+
+    fn findings(&self) -> Value {
+        json!(lint::findings(&self.flow))
+    }
+
+    fn explain(&self, question: &[u8]) -> Result<Value, String> {
+        let question: Question = serde_json::from_slice(question).map_err(|error| error.to_string())?;
+        // It has no connection to wait for.
+        let explained = explain(&self.flow, &self.options, &question).now_or_never();
+        let explanation = explained.ok_or("the body did not come")?.map_err(|error| error.to_string())?;
+        Ok(json!(explanation))
     }
 
     fn shared(&self) -> Arc<Shared> {

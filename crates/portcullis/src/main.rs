@@ -2,33 +2,51 @@
 
 mod api;
 mod args;
+mod ask;
 mod boot;
+mod check;
+mod explain;
+mod inspect;
 mod live;
 mod logging;
 mod node;
+mod schema;
 mod sealing;
+mod settings;
 mod source;
 
-use clap::Parser;
-use std::process::ExitCode;
+use args::Command;
+use clap::{CommandFactory, Parser};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match args::Args::parse().action() {
-        args::Action::Version => {
-            use std::io::Write;
-            let _ = writeln!(std::io::stdout(), "portcullis {}", env!("CARGO_PKG_VERSION"));
-            ExitCode::SUCCESS
+    let done = match args::Args::parse().asked() {
+        Command::Run(run) => boot::run(&run).map(|()| ExitCode::SUCCESS),
+        Command::Check(check) => check::run(&check),
+        Command::Explain(explain) => explain::run(&explain),
+        Command::Schema(schema) => schema::run(schema.of),
+        Command::Completions(completions) => {
+            clap_complete::generate(
+                completions.shell,
+                &mut <args::Args as CommandFactory>::command(),
+                "portcullis",
+                &mut io::stdout(),
+            );
+            Ok(ExitCode::SUCCESS)
         }
-        args::Action::Run(run) => match boot::run(&run) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                use std::io::Write;
-                let _ = writeln!(std::io::stderr(), "portcullis: {error:#}");
-                ExitCode::FAILURE
-            }
-        },
-    }
+        Command::Version => {
+            let _ = writeln!(io::stdout(), "portcullis {}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    done.unwrap_or_else(|error| {
+        let _ = writeln!(io::stderr(), "portcullis: {error:#}");
+        ExitCode::FAILURE
+    })
 }

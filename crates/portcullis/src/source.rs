@@ -78,14 +78,25 @@ impl Source {
         let store: Arc<dyn Store> = match self {
             Self::Embedded => Arc::new(embedded(settings, plugins).await?),
             Self::Pushed => Arc::new(Memory::new()),
-            Self::File(path, format) => Arc::new(file(path, *format, settings, shared)?),
+            Self::File(path, format) => {
+                let shared = shared.clone();
+                Arc::new(declared(path, *format, settings, move |refused| match refused {
+                    None => shared.stats.reloads.succeeded(),
+                    Some(reason) => shared.stats.reloads.failed(reason),
+                })?)
+            }
         };
         Ok(Flow::open_routing(store, plugins.clone(), shared.clone(), settings.routing.router).await?)
     }
 }
 
-fn file(path: &Path, format: Format, settings: &Settings, shared: &Arc<Shared>) -> anyhow::Result<File> {
-    let shared = shared.clone();
+/// A file that is followed. `report` is told why a version of it cannot be used, or that it can.
+pub(crate) fn declared(
+    path: &Path,
+    format: Format,
+    settings: &Settings,
+    report: impl Fn(Option<&str>) + Send + Sync + 'static,
+) -> anyhow::Result<File> {
     Ok(File::open(FileOptions {
         path: path.to_owned(),
         format,
@@ -93,8 +104,8 @@ fn file(path: &Path, format: Format, settings: &Settings, shared: &Arc<Shared>) 
         env: Arc::new(|name| std::env::var(name).ok()),
         interval: FILE_INTERVAL,
         report: Arc::new(move |reload| match reload {
-            Reload::Taken => shared.stats.reloads.succeeded(),
-            Reload::Refused(reason) => shared.stats.reloads.failed(reason),
+            Reload::Taken => report(None),
+            Reload::Refused(reason) => report(Some(reason)),
         }),
     })?)
 }

@@ -24,5 +24,5 @@ pub use error::StoreError;
 pub use file::{Environment, File, FileOptions, Reload};
 pub use memory::Memory;
 pub use op::{Expect, Op};
-pub use seal::{ApisixKeyring, JsonPath, SealError, SealedFields, SealedStore, Sealer, Sealing, open_apisix};
+pub use seal::{ApisixKeyring, JsonPath, SealError, SealedFields, SealedStore, Sealer, Sealing, open_apisix, opened};
 pub use traits::Store;

@@ -17,7 +17,12 @@ pub struct Memory {
 impl Memory {
     /// An empty store.
     pub fn new() -> Self {
-        Self { ledger: Ledger::new(Documents::default()), writing: Mutex::new(()) }
+        Self::with(Documents::default())
+    }
+
+    /// A store that begins with documents.
+    pub fn with(documents: Documents) -> Self {
+        Self { ledger: Ledger::new(documents), writing: Mutex::new(()) }
     }
 }
 

@@ -20,6 +20,7 @@ mod hostile_response;
 mod http2;
 mod http2_limits;
 mod http2_malformed;
+mod inspect;
 mod lifecycle;
 mod limits;
 mod nodes;

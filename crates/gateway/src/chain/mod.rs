@@ -30,6 +30,8 @@ pub struct Slot {
     pub priority: i32,
     /// Whether it authenticates.
     pub class: PluginClass,
+    /// Whether it lets clients pass as an anonymous consumer that do not say who they are.
+    pub has_anonymous: bool,
     /// Whether a global instance gives way to a route's.
     pub run_policy: RunPolicy,
     /// Its phases.

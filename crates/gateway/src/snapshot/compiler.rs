@@ -253,6 +253,7 @@ impl Compiler {
             origin: owner.clone(),
             priority: meta.priority.unwrap_or(description.priority),
             class: description.spec.class,
+            has_anonymous: config.get("anonymous_consumer").is_some_and(|name| !name.is_null()),
             run_policy: description.spec.run_policy,
             hooks,
             upstreams,

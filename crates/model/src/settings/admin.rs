@@ -55,6 +55,13 @@ pub enum AdminRole {
 /// The keys that APISIX's documentation and old default configurations print.
 const EXAMPLE_KEYS: [&[u8]; 2] = [b"edd1c9f034335f136f87ad84b625c8f1", b"4054f7cf07e344346cd3f287985e76a2"];
 
+impl AdminKey {
+    /// Whether everybody knows it.
+    pub(super) fn is_published(&self) -> bool {
+        EXAMPLE_KEYS.iter().any(|example| self.key.is_equal_to(example))
+    }
+}
+
 impl Admin {
     pub(super) fn read(reader: &Reader<'_>, compat: Compat) -> Result<Self, SettingsError> {
         let default_ip =
@@ -109,8 +116,7 @@ fn read_keys(reader: &Reader<'_>, compat: Compat) -> Result<Vec<AdminKey>, Setti
         if key.key.expose().is_empty() {
             continue;
         }
-        let is_example = EXAMPLE_KEYS.iter().any(|example| key.key.is_equal_to(example));
-        if is_example && compat.is_safe(DifferenceId::ExampleAdminKey) {
+        if key.is_published() && compat.is_safe(DifferenceId::ExampleAdminKey) {
             return Err(SettingsError::ExampleAdminKey(key.name));
         }
         keys.push(key);

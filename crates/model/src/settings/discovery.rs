@@ -60,6 +60,7 @@ struct Order(Vec<RecordType>);
 impl FromSetting for Order {
     const EXPECTED: &'static str =
         "a list of \"last\", \"SRV\", \"A\", \"AAAA\" and \"CNAME\", with SRV, A or AAAA among them";
+    const TYPES: &'static [&'static str] = &["array"];
 
     fn read(value: &Value) -> Option<Self> {
         let mut order = Vec::new();

@@ -44,6 +44,7 @@ struct Peers(Vec<IpNet>);
 
 impl FromSetting for Peers {
     const EXPECTED: &'static str = "a list of IP addresses, networks or \"unix:\"";
+    const TYPES: &'static [&'static str] = &["array"];
 
     fn read(value: &Value) -> Option<Self> {
         let items = value.as_array()?.iter();
@@ -126,6 +127,7 @@ struct Keyring(Vec<Secret<String>>);
 
 impl FromSetting for Keyring {
     const EXPECTED: &'static str = "a key, or a list of keys, of 16 or 32 bytes";
+    const TYPES: &'static [&'static str] = &["string", "array", "integer"];
 
     fn read(value: &Value) -> Option<Self> {
         let keys = match value {

@@ -1,7 +1,7 @@
 //! Typed access to the written tree, remembering what was asked for.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -13,24 +13,34 @@ use super::units::FromSetting;
 /// Reads keys by their dotted path; `null` counts as not written, as it does in APISIX.
 pub(super) struct Reader<'a> {
     root: &'a Value,
-    taken: RefCell<BTreeSet<&'static str>>,
+    taken: RefCell<BTreeMap<&'static str, Form>>,
+}
+
+/// How the value of a key is written, as far as it is known.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Form {
+    /// In words.
+    pub(super) expected: &'static str,
+    /// Types of JSON; any when there are none.
+    pub(super) types: &'static [&'static str],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(root: &'a Value) -> Self {
-        Self { root, taken: RefCell::new(BTreeSet::new()) }
+    pub(super) fn new(root: &'a Value) -> Self {
+        Self { root, taken: RefCell::default() }
     }
 
     /// The value at `path`, which is honoured from now on.
     pub(super) fn take<T: FromSetting>(&self, path: &'static str) -> Result<Option<T>, SettingsError> {
-        self.raw(path)?
+        self.taken.borrow_mut().insert(path, Form { expected: T::EXPECTED, types: T::TYPES });
+        self.peek(path)?
             .map(|value| T::read(value).ok_or_else(|| SettingsError::wrong(path, T::EXPECTED, value)))
             .transpose()
     }
 
     /// Like [`Reader::take`], not yet understood.
     pub(super) fn raw(&self, path: &'static str) -> Result<Option<&'a Value>, SettingsError> {
-        self.taken.borrow_mut().insert(path);
+        self.taken.borrow_mut().entry(path).or_default();
         self.peek(path)
     }
 
@@ -54,6 +64,11 @@ impl<'a> Reader<'a> {
         Ok(Some(at))
     }
 
+    /// Every key that was asked for, and how it is written.
+    pub(super) fn into_taken(self) -> BTreeMap<&'static str, Form> {
+        self.taken.into_inner()
+    }
+
     /// A notice for each written key that nobody asked for.
     pub(super) fn leftovers(&self) -> Vec<Notice> {
         let mut notices = Vec::new();
@@ -62,7 +77,7 @@ impl<'a> Reader<'a> {
     }
 
     fn walk(&self, value: &Value, path: String, notices: &mut Vec<Notice>) {
-        if value.is_null() || self.taken.borrow().contains(path.as_str()) {
+        if value.is_null() || self.taken.borrow().contains_key(path.as_str()) {
             return;
         }
         if let Some(known) = UNHONOURED.iter().find(|known| known.path == path) {
@@ -86,7 +101,7 @@ impl<'a> Reader<'a> {
     fn is_section(&self, path: &str) -> bool {
         let is_below =
             |known: &str| known.strip_prefix(path).is_some_and(|rest| path.is_empty() || rest.starts_with('.'));
-        self.taken.borrow().iter().any(|taken| is_below(taken))
+        self.taken.borrow().keys().any(|taken| is_below(taken))
             || UNHONOURED.iter().any(|known: &Unhonoured| is_below(known.path))
     }
 }

@@ -10,7 +10,7 @@ pub(super) struct Unhonoured {
     /// APISIX's default as JSON; writing it again is no request. Empty: there is none.
     default: &'static str,
     severity: Severity,
-    why: &'static str,
+    pub(super) why: &'static str,
 }
 
 const fn ignored(path: &'static str, default: &'static str, why: &'static str) -> Unhonoured {

@@ -14,6 +14,9 @@ pub(super) trait FromSetting: Sized {
     /// What is expected, for the error.
     const EXPECTED: &'static str;
 
+    /// Types of JSON that it is written as; any when there are none.
+    const TYPES: &'static [&'static str] = &[];
+
     /// The value, if it is one.
     fn read(value: &Value) -> Option<Self>;
 }
@@ -42,6 +45,7 @@ impl Workers {
 
 impl FromSetting for Workers {
     const EXPECTED: &'static str = "a number above 0 or \"auto\"";
+    const TYPES: &'static [&'static str] = &["integer", "string"];
 
     fn read(value: &Value) -> Option<Self> {
         match value {
@@ -53,6 +57,7 @@ impl FromSetting for Workers {
 
 impl FromSetting for bool {
     const EXPECTED: &'static str = "a boolean";
+    const TYPES: &'static [&'static str] = &["boolean"];
 
     fn read(value: &Value) -> Option<Self> {
         value.as_bool()
@@ -61,6 +66,7 @@ impl FromSetting for bool {
 
 impl FromSetting for Switch {
     const EXPECTED: &'static str = "\"on\" or \"off\"";
+    const TYPES: &'static [&'static str] = &["boolean", "string"];
 
     fn read(value: &Value) -> Option<Self> {
         match value {
@@ -74,6 +80,7 @@ impl FromSetting for Switch {
 
 impl FromSetting for Text {
     const EXPECTED: &'static str = "a text";
+    const TYPES: &'static [&'static str] = &["string", "number", "boolean"];
 
     fn read(value: &Value) -> Option<Self> {
         match value {
@@ -89,6 +96,7 @@ impl FromSetting for Text {
 
 impl FromSetting for u64 {
     const EXPECTED: &'static str = "a whole number that is not negative";
+    const TYPES: &'static [&'static str] = &["integer"];
 
     fn read(value: &Value) -> Option<Self> {
         value.as_u64()
@@ -97,6 +105,7 @@ impl FromSetting for u64 {
 
 impl FromSetting for usize {
     const EXPECTED: &'static str = u64::EXPECTED;
+    const TYPES: &'static [&'static str] = &["integer"];
 
     fn read(value: &Value) -> Option<Self> {
         value.as_u64()?.try_into().ok()
@@ -105,6 +114,7 @@ impl FromSetting for usize {
 
 impl FromSetting for u32 {
     const EXPECTED: &'static str = u64::EXPECTED;
+    const TYPES: &'static [&'static str] = &["integer"];
 
     fn read(value: &Value) -> Option<Self> {
         value.as_u64()?.try_into().ok()
@@ -113,6 +123,7 @@ impl FromSetting for u32 {
 
 impl FromSetting for u16 {
     const EXPECTED: &'static str = "a port number";
+    const TYPES: &'static [&'static str] = &["integer"];
 
     fn read(value: &Value) -> Option<Self> {
         value.as_u64()?.try_into().ok()
@@ -121,6 +132,7 @@ impl FromSetting for u16 {
 
 impl FromSetting for String {
     const EXPECTED: &'static str = "a text";
+    const TYPES: &'static [&'static str] = &["string"];
 
     fn read(value: &Value) -> Option<Self> {
         value.as_str().map(str::to_owned)
@@ -129,6 +141,7 @@ impl FromSetting for String {
 
 impl FromSetting for Secret<String> {
     const EXPECTED: &'static str = "a text";
+    const TYPES: &'static [&'static str] = &["string"];
 
     fn read(value: &Value) -> Option<Self> {
         String::read(value).map(Self::new)
@@ -137,6 +150,7 @@ impl FromSetting for Secret<String> {
 
 impl FromSetting for IpAddr {
     const EXPECTED: &'static str = "an IP address";
+    const TYPES: &'static [&'static str] = &["string"];
 
     fn read(value: &Value) -> Option<Self> {
         let text = value.as_str()?;
@@ -146,6 +160,7 @@ impl FromSetting for IpAddr {
 
 impl FromSetting for IpNet {
     const EXPECTED: &'static str = "an IP address or network";
+    const TYPES: &'static [&'static str] = &["string"];
 
     fn read(value: &Value) -> Option<Self> {
         match IpAddr::read(value) {
@@ -157,6 +172,7 @@ impl FromSetting for IpNet {
 
 impl FromSetting for Map<String, Value> {
     const EXPECTED: &'static str = "a mapping";
+    const TYPES: &'static [&'static str] = &["object", "array"];
 
     fn read(value: &Value) -> Option<Self> {
         match value {
@@ -170,6 +186,7 @@ impl FromSetting for Map<String, Value> {
 
 impl<T: FromSetting> FromSetting for Vec<T> {
     const EXPECTED: &'static str = "a list of valid values";
+    const TYPES: &'static [&'static str] = &["array"];
 
     fn read(value: &Value) -> Option<Self> {
         value.as_array()?.iter().map(T::read).collect()
@@ -178,6 +195,7 @@ impl<T: FromSetting> FromSetting for Vec<T> {
 
 impl FromSetting for Profile {
     const EXPECTED: &'static str = "\"secure\" or \"apisix\"";
+    const TYPES: &'static [&'static str] = &["string"];
 
     fn read(value: &Value) -> Option<Self> {
         match value.as_str()? {
@@ -191,6 +209,7 @@ impl FromSetting for Profile {
 /// Seconds as a number, or nginx's `500ms`, `60s`, `1h30m`.
 impl FromSetting for Duration {
     const EXPECTED: &'static str = "a duration such as 60 or \"60s\"";
+    const TYPES: &'static [&'static str] = &["number", "string"];
 
     fn read(value: &Value) -> Option<Self> {
         match value {
@@ -229,6 +248,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
 
 impl FromSetting for ByteSize {
     const EXPECTED: &'static str = "a size such as 8192 or \"8k\"";
+    const TYPES: &'static [&'static str] = &["integer", "string"];
 
     fn read(value: &Value) -> Option<Self> {
         let Value::String(text) = value else {

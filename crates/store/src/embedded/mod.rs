@@ -72,6 +72,15 @@ impl Embedded {
         Ok((store, recovered))
     }
 
+    /// What is stored in `data_dir`, which is left as it is: nothing is created, repaired or restored. `None` when there is no store.
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] while a gateway has it open.
+    pub fn peek(data_dir: &Path) -> Result<Option<Documents>, StoreError> {
+        open::peek(data_dir)
+    }
+
     /// How many transactions were written since the store was opened; at most one per write, fewer under load.
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)

@@ -87,6 +87,25 @@ pub(super) fn open(directory: &Path) -> Result<Opened, StoreError> {
     Ok(Opened { lock, file, documents, recovered })
 }
 
+/// Reads a copy of the file: opening the file itself may repair it.
+pub(super) fn peek(directory: &Path) -> Result<Option<Documents>, StoreError> {
+    let layout = Layout::new(directory);
+    let main = layout.main();
+    if !main.try_exists().map_err(|error| unavailable(&main, error))? {
+        return Ok(None);
+    }
+    let _lock = lock(&layout)?;
+    let copied = || {
+        // Readable by its owner only, and gone when this ends.
+        let copy = tempfile::NamedTempFile::new()?;
+        fs::copy(&main, copy.path())?;
+        io::Result::Ok(copy)
+    };
+    let copy = copied().map_err(|error| unavailable(&main, error))?;
+    let (_, documents) = DocFile::open(copy.path()).map_err(|error| unavailable(&main, error))?;
+    Ok(Some(documents))
+}
+
 /// Opens the file, or makes one where there never was one.
 fn open_main(layout: &Layout) -> Result<(DocFile, Documents), FileError> {
     let main = layout.main();

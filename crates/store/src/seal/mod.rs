@@ -7,7 +7,7 @@ mod sealer;
 
 pub use apisix::{ApisixKeyring, open_apisix};
 pub use fields::JsonPath;
-pub use sealed_store::{SealedFields, SealedStore, Sealing};
+pub use sealed_store::{SealedFields, SealedStore, Sealing, opened};
 pub use sealer::Sealer;
 
 /// Why a secret could not be sealed or opened.

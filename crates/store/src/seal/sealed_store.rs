@@ -47,14 +47,32 @@ impl SealedStore {
     /// # Errors
     /// When there is no key file and `inner` has sealed values: see [`SealError::LostKey`].
     pub async fn open(inner: Arc<dyn Store>, data_dir: &Path, sealing: Sealing) -> Result<Self, StoreError> {
-        let path = Sealer::key_file(data_dir);
-        let is_there = path.try_exists().map_err(|source| SealError::KeyFile { path: path.clone(), source })?;
-        if !is_there && let Some(entry) = inner.load().await?.entries.into_iter().find(is_sealed) {
-            return Err(SealError::LostKey { path, document: entry.key }.into());
-        }
+        has_key(&*inner, data_dir).await?;
         let opener = Arc::new(Opener { sealer: Sealer::open_or_create(data_dir)?, sealing });
         Ok(Self { inner, opener })
     }
+}
+
+/// The documents of `inner` with their secrets opened, without making a key where there is none.
+///
+/// # Errors
+/// See [`SealedStore::open`].
+pub async fn opened(inner: Arc<dyn Store>, data_dir: &Path, sealing: Sealing) -> Result<Documents, StoreError> {
+    if has_key(&*inner, data_dir).await? {
+        SealedStore::open(inner, data_dir, sealing).await?.load().await
+    } else {
+        inner.load().await
+    }
+}
+
+/// Whether a data directory has its keys; it must where anything is sealed.
+async fn has_key(inner: &dyn Store, data_dir: &Path) -> Result<bool, StoreError> {
+    let path = Sealer::key_file(data_dir);
+    let is_there = path.try_exists().map_err(|source| SealError::KeyFile { path: path.clone(), source })?;
+    if !is_there && let Some(entry) = inner.load().await?.entries.into_iter().find(is_sealed) {
+        return Err(SealError::LostKey { path, document: entry.key }.into());
+    }
+    Ok(is_there)
 }
 
 /// Whether any text within is sealed, also one that the settings of today do not know as a secret.

@@ -68,6 +68,7 @@ impl Compiler {
             origin: "".into(),
             priority: 0,
             class: PluginClass::Auth,
+            has_anonymous: false,
             run_policy: plugin::RunPolicy::Always,
             hooks: plugin::Hooks::default(),
             meta: crate::plugins::Meta::default(),

@@ -5,7 +5,7 @@ mod tests;
 
 use ipnet::IpNet;
 use model::vars::{Lookup, Value, VarName};
-use plugin::{BuildEnv, BuildError, Ctx, Hooks, Plugin, PluginClass, Posture, Rewrite, RunPolicy, Spec, Step};
+use plugin::{BuildEnv, BuildError, Ctx, Finding, Hooks, Plugin, PluginClass, Posture, Rewrite, RunPolicy, Spec, Step};
 use serde::Deserialize;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -57,6 +57,16 @@ impl Plugin for RealIp {
             name => Source::Variable(VarName::parse(name)),
         };
         Ok(Self { source, trusted: trusted.transpose()? })
+    }
+
+    fn lint(config: &serde_json::Value) -> Vec<Finding> {
+        let names_its_proxies = config.get("trusted_addresses").is_some_and(|trusted| !trusted.is_null());
+        if names_its_proxies {
+            return Vec::new();
+        }
+        let message = "every client may say which address it comes from, and so pass by limits and lists of addresses; name \
+                       the proxies in front in trusted_addresses";
+        vec![Finding::at("forgeable-address", "/trusted_addresses", message)]
     }
 
     fn attach(self: Arc<Self>, hooks: &mut Hooks) {

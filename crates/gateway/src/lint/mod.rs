@@ -1,0 +1,113 @@
+//! What is allowed and probably not meant: a first look at a configuration with the eyes of an attacker.
+//!
+//! A rule here knows documents, routes and attributes that many plugins share. What only one plugin can know is that plugin's own
+//! (`plugin::Plugin::lint`).
+
+mod attributes;
+mod routes;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    check,
+    flow::{DocumentsView, Flow},
+    plugins::{PluginSet, Purpose},
+};
+use model::documents::{Document, Kind};
+use serde::Serialize;
+use serde_json::Value;
+
+/// Something that is allowed, and weaker than it looks.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// The document's key, such as `/routes/1`.
+    pub key: String,
+    /// Where in it, as a JSON pointer.
+    pub json_path: String,
+    /// The name of the rule.
+    pub rule: &'static str,
+    /// What is weak, and what to do about it.
+    pub message: String,
+    /// Where an operator finds the document, such as a file and a line, if it is not in a database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+}
+
+impl Finding {
+    fn new(rule: &'static str, key: String, json_path: String, message: String) -> Self {
+        Self { key, json_path, rule, message, place: None }
+    }
+}
+
+/// Kinds of documents that have plugins.
+const HOLDERS: [Kind; 7] = [
+    Kind::GlobalRule,
+    Kind::Route,
+    Kind::Service,
+    Kind::PluginConfig,
+    Kind::Consumer,
+    Kind::Credential,
+    Kind::ConsumerGroup,
+];
+
+/// Everything that is found in the configuration in force, by key. Costs a look at every document.
+pub fn findings(flow: &Flow) -> Vec<Finding> {
+    let (view, plugins) = (flow.documents(), flow.plugins());
+    let mut found = Vec::new();
+    for kind in HOLDERS {
+        for document in view.list(kind, None) {
+            of_plugins(plugins, &document, &mut found);
+        }
+    }
+    for kind in [Kind::Upstream, Kind::Route, Kind::Service] {
+        for document in view.list(kind, None) {
+            attributes::of_upstream(&document, &mut found);
+        }
+    }
+    routes::findings(&flow.snapshot(), &mut found);
+    refused_on_write(flow, &view, plugins, &mut found);
+    for finding in &mut found {
+        finding.place = flow.place(&finding.key);
+    }
+    found.sort();
+    found
+}
+
+fn of_plugins(plugins: &PluginSet, document: &Document, found: &mut Vec<Finding>) {
+    let is_consumer = matches!(document.key.kind(), Kind::Consumer | Kind::Credential);
+    for (name, conf) in document.value.get("plugins").and_then(Value::as_object).into_iter().flatten() {
+        let Some(plugin) = plugins.get(name) else { continue };
+        if is_consumer && plugin.description.credential.is_some() {
+            continue;
+        }
+        // What cannot be used is a problem, and said elsewhere.
+        let Ok(checked) = plugins.check(name, conf, Purpose::Plugin) else { continue };
+        if checked.meta.is_disabled {
+            continue;
+        }
+        let mut own = (plugin.description.lint)(&checked.config);
+        attributes::of_plugin(&checked.config, "", &mut own);
+        let own = own.into_iter().map(|finding| {
+            let path = format!("/plugins/{name}{}", finding.path);
+            Finding::new(finding.rule, document.key.path(), path, finding.message)
+        });
+        found.extend(own);
+    }
+}
+
+/// What is in use, and could not be written again as it is.
+fn refused_on_write(flow: &Flow, view: &DocumentsView, plugins: &PluginSet, found: &mut Vec<Finding>) {
+    let snapshot = flow.snapshot();
+    for kind in Kind::ALL {
+        for document in view.list(kind, None) {
+            let key = document.key.path();
+            if snapshot.problems().iter().any(|problem| problem.key == key) {
+                continue;
+            }
+            if let Err(message) = check::check_document(view, plugins, flow.shared(), &document.key, &document.value) {
+                let message = format!("it is in use, but the Admin API would refuse it: {message}");
+                found.push(Finding::new("refused-on-write", key, String::new(), message));
+            }
+        }
+    }
+}
