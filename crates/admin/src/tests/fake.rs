@@ -136,6 +136,7 @@ impl Configuration for Fake {
             spec,
             build: |_, _| Err(plugin::BuildError("not built here".to_owned())),
             reword: |_, _| None,
+            lint: |_| Vec::new(),
             metadata: |_| Err(plugin::BuildError("not built here".to_owned())),
             credential: None,
             index_attribute: "",
