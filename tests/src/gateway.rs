@@ -165,6 +165,7 @@ impl Gateway {
     /// Sends a signal by its name, once the process catches it: it listens before it does.
     pub fn signal(&self, name: &str) {
         let number = match name {
+            "HUP" => 1,
             "INT" => 2,
             "QUIT" => 3,
             "USR1" => 10,

@@ -21,6 +21,7 @@ pub use auth::{AdminKey, Role};
 pub use configuration::{Change, Configuration, Expected, WriteError};
 pub use schemas::plugin_schemas;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use errors::{Done, Refusal};
 use ipnet::IpNet;
@@ -125,7 +126,7 @@ impl Default for Settings {
 #[allow(missing_debug_implementations)] // it holds keys
 pub struct AdminApi<C> {
     configuration: Arc<C>,
-    settings: Settings,
+    settings: ArcSwap<Settings>,
     pushed: Pushed,
 }
 
@@ -135,12 +136,19 @@ pub const MAX_BODY: usize = 3 << 19;
 impl<C: Configuration> AdminApi<C> {
     /// Over a configuration.
     pub fn new(configuration: Arc<C>, settings: Settings) -> Self {
-        Self { configuration, settings, pushed: Pushed::default() }
+        Self { configuration, settings: ArcSwap::from_pointee(settings), pushed: Pushed::default() }
+    }
+
+    /// Lets in whom these settings let in, from the next request on. What is served, and in which form, stays as it is.
+    pub fn admit_by(&self, new: Settings) {
+        let Settings { is_v3, has_streams, is_pushed, .. } = **self.settings.load();
+        let prefix = self.settings.load().prefix.clone();
+        self.settings.store(Arc::new(Settings { is_v3, has_streams, is_pushed, prefix, ..new }));
     }
 
     /// Bytes that the body of an admitted request may have.
     pub fn max_body(&self) -> usize {
-        if self.settings.is_pushed { pushed::MAX_CONFIGURATION } else { MAX_BODY }
+        if self.settings.load().is_pushed { pushed::MAX_CONFIGURATION } else { MAX_BODY }
     }
 
     /// Whether a request is worth reading its body, which is not looked at here.
@@ -149,14 +157,14 @@ impl<C: Configuration> AdminApi<C> {
     /// The answer to one that is not, above all without a key.
     pub fn admit(&self, request: &AdminRequest) -> Result<(), Reply> {
         let AdminRequest { method, path, query, fields, peer, .. } = request;
-        auth::check_address(&self.settings, *peer).map_err(|refusal| refusal.reply())?;
-        if self.settings.has_cors && *method == Method::Options {
+        auth::check_address(&self.settings.load(), *peer).map_err(|refusal| refusal.reply())?;
+        if self.settings.load().has_cors && *method == Method::Options {
             return Err(preflight());
         }
         if path == ROOT && *method == Method::Head {
-            return Err(self.finish(Done::Nothing.reply(self.settings.is_v3), false));
+            return Err(self.finish(Done::Nothing.reply(self.settings.load().is_v3), false));
         }
-        let is_routed = if self.settings.is_pushed {
+        let is_routed = if self.settings.load().is_pushed {
             pushed::is_routed(method, path)
         } else {
             let is_known = matches!(method, Method::Get | Method::Put | Method::Post | Method::Delete | Method::Patch);
@@ -164,7 +172,7 @@ impl<C: Configuration> AdminApi<C> {
         };
         let checked = if is_routed {
             let query = Query::parse(query.as_deref().unwrap_or_default());
-            auth::check_key(&self.settings, method, fields, &query)
+            auth::check_key(&self.settings.load(), method, fields, &query)
         } else {
             Err(Refusal::NotRouted)
         };
@@ -179,7 +187,7 @@ impl<C: Configuration> AdminApi<C> {
         let AdminRequest { method, path, query, fields, body, .. } = request;
         let query = Query::parse(&query.unwrap_or_default());
         let call = Call { method, path: &path, query, fields, body, max_body: self.max_body() };
-        if self.settings.is_pushed {
+        if self.settings.load().is_pushed {
             return match self.route_pushed(call).await {
                 Ok(reply) => self.finish(reply, false),
                 Err(refusal) => self.refuse(&path, &refusal, false),
@@ -187,7 +195,7 @@ impl<C: Configuration> AdminApi<C> {
         }
         let mut is_versioned = false;
         match self.route(call, &mut is_versioned).await {
-            Ok(done) => self.finish(done.reply(self.settings.is_v3), is_versioned),
+            Ok(done) => self.finish(done.reply(self.settings.load().is_v3), is_versioned),
             Err(refusal) => self.refuse(&path, &refusal, is_versioned),
         }
     }
@@ -248,7 +256,7 @@ impl<C: Configuration> AdminApi<C> {
                 schemas::of_plugin(name_of, &call.query, conf)
             };
         }
-        if name == "stream_routes" && !self.settings.has_streams {
+        if name == "stream_routes" && !self.settings.load().has_streams {
             return Err(Refusal::StreamDisabled);
         }
         let (kind, parent, after) = match (name, after) {
@@ -267,7 +275,7 @@ impl<C: Configuration> AdminApi<C> {
         call.check_ttl()?;
         *is_versioned = true;
         let (id, sub_path) = after.split_first().map_or((None, &[][..]), |(id, below)| (Some(*id), below));
-        let Settings { prefix, is_v3, .. } = &self.settings;
+        let Settings { prefix, is_v3, .. } = &**self.settings.load();
         let (query, is_v3) = (&call.query, *is_v3);
         resource::Operation { kind, parent, id, sub_path, body, query, prefix, is_v3 }.run(&call.method, conf).await
     }
@@ -277,9 +285,9 @@ impl<C: Configuration> AdminApi<C> {
             reply.fields.set("Content-Type", b"application/json");
         }
         if is_versioned {
-            reply.fields.set("X-API-VERSION", if self.settings.is_v3 { b"v3" } else { b"v2" });
+            reply.fields.set("X-API-VERSION", if self.settings.load().is_v3 { b"v3" } else { b"v2" });
         }
-        if self.settings.has_cors {
+        if self.settings.load().has_cors {
             reply.fields.set("Access-Control-Allow-Origin", b"*");
             reply.fields.set("Access-Control-Allow-Credentials", b"true");
             reply.fields.set("Access-Control-Expose-Headers", b"*");

@@ -5,7 +5,9 @@ use crate::{
     args,
     live::Live,
     logging::Sink,
-    node, settings,
+    node,
+    reload::Reload,
+    settings,
     source::Source,
 };
 use admin::AdminApi;
@@ -48,7 +50,9 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Starts the gateway and runs it until it is told to end.
 pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
-    let (settings, source) = settings::read(run.config.as_deref())?.into_serving()?;
+    let read = settings::read(run.config.as_deref())?;
+    let source = read.source()?;
+    let settings = &read.settings;
     let sink = Sink::start(&settings.error_log)?;
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files cannot be raised");
@@ -58,7 +62,7 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     let background = Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("background").build()?;
     // Before anything listens: who is told that we are ready may tell us to end.
     let signals = background.block_on(async { Signals::catch() })?;
-    let mut shared = Shared::with_bodies(options::bodies(&settings));
+    let mut shared = Shared::with_bodies(options::bodies(settings));
     shared.https_ports.clone_from(&settings.listen.https_ports);
     shared.node.started = shared.clock.now();
     shared.node.id = match &settings.node_id {
@@ -71,12 +75,12 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     for notice in plugins.prepare(&shared)? {
         let _ = writeln!(std::io::stderr(), "portcullis: {notice}");
     }
-    warn_of_unknown_plugins(&settings, &plugins);
+    warn_of_unknown_plugins(settings, &plugins);
     let upstreams = shared.kept(Registry::default);
-    upstreams.configure(options::upstreams(&settings));
-    let flow = background.block_on(source.open(&settings, &plugins, &shared))?;
+    upstreams.configure(options::upstreams(settings));
+    let flow = background.block_on(source.open(settings, &plugins, &shared))?;
     tell_health(&shared, &upstreams, &settings.deployment.etcd.prefix);
-    background.spawn(upstreams.run(dns(&settings)));
+    background.spawn(upstreams.run(dns(settings)));
 
     let workers =
         settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
@@ -91,19 +95,19 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     let access_log = match &settings.access_log {
         None => None,
         Some(log) => Some(Arc::new(
-            AccessLog::open(&log_path(&settings, &log.path), &log.format, options::escape(log.escape))
+            AccessLog::open(&log_path(settings, &log.path), &log.format, options::escape(log.escape))
                 .with_context(|| format!("cannot open the access log {}", log.path))?,
         )),
     };
     let stop = Arc::new(Stop::default());
     let census = Arc::new(Census::default());
-    let apis = start_apis(&settings, &source, &flow, &stop)?;
+    let apis = start_apis(settings, &source, &flow, &stop)?;
     let mut threads = Vec::new();
     for (index, listeners) in proxies.into_iter().enumerate() {
         let worker = Worker {
             flow: flow.clone(),
-            options: options::options(&settings),
-            dns: dns(&settings),
+            options: options::options(settings),
+            dns: dns(settings),
             access_log: access_log.clone(),
             stop: stop.clone(),
             census: census.clone(),
@@ -111,8 +115,9 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
         };
         threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run(listeners))?);
     }
-    announce(&settings, &source, apis.made_key.as_deref())?;
-    background.block_on(wait_for_the_end(signals, &sink, access_log.as_deref()));
+    announce(settings, &source, apis.made_key.as_deref())?;
+    let mut reload = Reload::new(run.config.clone(), read.written, sink.clone(), apis.admin);
+    background.block_on(wait_for_the_end(signals, &sink, access_log.as_deref(), &mut reload));
     stop.begin();
     for thread in threads.into_iter().chain(apis.threads) {
         if thread.join().is_err() {
@@ -266,6 +271,7 @@ fn local<S: Service, T: FnMut()>(
 /// The threads that serve our own APIs.
 struct Apis {
     threads: Vec<JoinHandle<()>>,
+    admin: Option<Arc<AdminApi<Live>>>,
     made_key: Option<PathBuf>,
 }
 
@@ -275,19 +281,16 @@ fn start_apis(settings: &Settings, source: &Source, flow: &Arc<Flow>, stop: &Arc
     let server = options::options(settings).server;
     let mut threads = Vec::new();
     let mut made_key = None;
+    let mut served_admin = None;
     let admin_limits = Limits { request_body: None, ..options::limits(settings) };
     let attr = settings.plugin_attr.get("prometheus").cloned().unwrap_or_default();
     let export_uri = attr.get("export_uri").and_then(Value::as_str);
     let schemas = admin::plugin_schemas(&flow.plugins().iter().map(|p| p.description).collect::<Vec<_>>());
     let control = Arc::new(ControlApi::new(live.clone(), schemas, export_uri, &settings.deployment.etcd.prefix));
     if settings.admin.is_enabled {
-        let mut made = None;
-        if settings.admin.keys.is_empty() && settings.admin.key_required {
-            let path = settings.data_dir.join("admin.key");
-            made = Some(admin::keys::load_or_create(&path)?.0);
-            made_key = Some(path);
-        }
-        let api = Arc::new(AdminApi::new(live, admin::Settings::read(settings, made)));
+        made_key = needs_key(settings).then(|| key_path(settings));
+        let api = Arc::new(AdminApi::new(live, admin_settings(settings)?));
+        served_admin = Some(api.clone());
         let listener = bind(settings.admin.listen.0, false, "deployment.admin.admin_listen")?;
         let service = AdminService(api);
         threads.push(spawn_api("admin", listener, service, &server, &admin_limits, stop)?);
@@ -303,7 +306,27 @@ fn start_apis(settings: &Settings, source: &Source, flow: &Arc<Flow>, stop: &Arc
         let service = ControlService { api: control.clone(), face };
         threads.push(spawn_api(name, listener, service, &server, &admin_limits, stop)?);
     }
-    Ok(Apis { threads, made_key })
+    Ok(Apis { threads, admin: served_admin, made_key })
+}
+
+/// Whom the Admin API lets in; a key is made where one is asked for and none is written.
+///
+/// # Errors
+/// The made key cannot be read or written.
+pub(crate) fn admin_settings(settings: &Settings) -> anyhow::Result<admin::Settings> {
+    let made = match needs_key(settings) {
+        true => Some(admin::keys::load_or_create(&key_path(settings))?.0),
+        false => None,
+    };
+    Ok(admin::Settings::read(settings, made))
+}
+
+fn needs_key(settings: &Settings) -> bool {
+    settings.admin.keys.is_empty() && settings.admin.key_required
+}
+
+fn key_path(settings: &Settings) -> PathBuf {
+    settings.data_dir.join("admin.key")
 }
 
 fn spawn_api<A: Api + Send>(
@@ -444,6 +467,7 @@ struct Signals {
     term: Signal,
     quit: Signal,
     interrupt: Signal,
+    reload: Signal,
     reopen: Signal,
     /// Caught and not asked for: a limit on the size of files is a failed write then, and not the end of the process.
     _file_size: Signal,
@@ -455,18 +479,20 @@ impl Signals {
             term: signal(SignalKind::terminate())?,
             quit: signal(SignalKind::quit())?,
             interrupt: signal(SignalKind::interrupt())?,
+            reload: signal(SignalKind::hangup())?,
             reopen: signal(SignalKind::user_defined1())?,
             _file_size: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
         })
     }
 }
 
-async fn wait_for_the_end(mut signals: Signals, sink: &Sink, access_log: Option<&AccessLog>) {
+async fn wait_for_the_end(mut signals: Signals, sink: &Sink, access_log: Option<&AccessLog>, reload: &mut Reload) {
     loop {
         tokio::select! {
             _ = signals.term.recv() => return,
             _ = signals.quit.recv() => return,
             _ = signals.interrupt.recv() => return,
+            _ = signals.reload.recv() => reload.run(),
             _ = signals.reopen.recv() => {
                 sink.reopen();
                 if let Some(log) = access_log

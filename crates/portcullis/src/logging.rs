@@ -6,11 +6,19 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex},
 };
-use tracing_subscriber::{filter::LevelFilter, fmt, prelude::*};
+use tracing_subscriber::{Registry, filter::LevelFilter, fmt, prelude::*, reload};
 
 /// The error log: standard error, or a file that can be opened again under its name.
 #[derive(Clone)]
-pub(crate) struct Sink(Arc<Mutex<Target>>);
+pub(crate) struct Sink {
+    target: Arc<Mutex<Target>>,
+    /// What is written to it.
+    level: reload::Handle<LevelFilter, Registry>,
+}
+
+/// Writes to a sink.
+#[derive(Clone)]
+struct SinkWriter(Arc<Mutex<Target>>);
 
 enum Target {
     Stderr,
@@ -30,23 +38,23 @@ impl Sink {
                 )
             }
         };
-        let sink = Self(Arc::new(Mutex::new(target)));
-        let level = match log.level {
-            Level::Debug => LevelFilter::DEBUG,
-            Level::Info | Level::Notice => LevelFilter::INFO,
-            Level::Warn => LevelFilter::WARN,
-            Level::Error | Level::Crit | Level::Alert | Level::Emerg => LevelFilter::ERROR,
-        };
-        let writer = sink.clone();
+        let target = Arc::new(Mutex::new(target));
+        let (level, handle) = reload::Layer::new(filter(log.level));
+        let writer = SinkWriter(target.clone());
         let layer = fmt::layer().with_ansi(false).with_target(false).with_writer(move || writer.clone());
         // Several gateways in one process share the first one's log.
         let _ = tracing_subscriber::registry().with(layer.with_filter(level)).try_init();
-        Ok(sink)
+        Ok(Self { target, level: handle })
+    }
+
+    /// Writes from now on what has this level.
+    pub(crate) fn set_level(&self, level: Level) -> anyhow::Result<()> {
+        self.level.reload(filter(level)).context("the level of the error log cannot be changed")
     }
 
     /// Opens the file again, after it was moved away.
     pub(crate) fn reopen(&self) {
-        let Ok(mut target) = self.0.lock() else { return };
+        let Ok(mut target) = self.target.lock() else { return };
         if let Target::File(file, path) = &mut *target
             && let Ok(new) = open(path)
         {
@@ -55,7 +63,16 @@ impl Sink {
     }
 }
 
-impl Write for Sink {
+fn filter(level: Level) -> LevelFilter {
+    match level {
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info | Level::Notice => LevelFilter::INFO,
+        Level::Warn => LevelFilter::WARN,
+        Level::Error | Level::Crit | Level::Alert | Level::Emerg => LevelFilter::ERROR,
+    }
+}
+
+impl Write for SinkWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Ok(mut target) = self.0.lock() else { return Ok(bytes.len()) };
         match &mut *target {

@@ -10,6 +10,7 @@ mod inspect;
 mod live;
 mod logging;
 mod node;
+mod reload;
 mod schema;
 mod sealing;
 mod settings;

@@ -3,6 +3,7 @@
 use crate::source::Source;
 use anyhow::{Context, bail};
 use model::settings::{Notice, Settings, Severity};
+use serde_json::Value;
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -11,6 +12,8 @@ use std::{
 /// What was read, and from where.
 pub(crate) struct Read {
     pub(crate) settings: Settings,
+    /// As written, with the values of the environment.
+    pub(crate) written: Value,
     pub(crate) notices: Vec<Notice>,
     /// The file; none when there is none.
     pub(crate) path: Option<PathBuf>,
@@ -30,29 +33,38 @@ pub(crate) fn read(config: Option<&Path>) -> anyhow::Result<Read> {
         None => None,
     };
     let name = path.as_deref().map_or("the default settings".into(), |path| path.display().to_string());
-    let (settings, notices) =
-        Settings::parse(text.as_deref(), &|variable| std::env::var(variable).ok()).with_context(|| name.clone())?;
-    Ok(Read { settings, notices, path, name })
+    let written = Settings::written(text.as_deref(), &variable).with_context(|| name.clone())?;
+    let (settings, notices) = Settings::of(&written, &variable).with_context(|| name.clone())?;
+    Ok(Read { settings, written, notices, path, name })
+}
+
+/// A variable of the environment.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 impl Read {
-    /// The settings to serve by, and where the configuration comes from. What has no effect is said on standard error.
+    /// Where the configuration comes from. What has no effect is said on standard error.
     ///
     /// # Errors
     /// Something was asked for that would be missing.
-    pub(crate) fn into_serving(self) -> anyhow::Result<(Settings, Source)> {
-        let Self { settings, notices, path, name } = self;
-        let mut refused = Vec::new();
-        for notice in &notices {
+    pub(crate) fn source(&self) -> anyhow::Result<Source> {
+        let name = &self.name;
+        for notice in &self.notices {
             let _ = writeln!(std::io::stderr(), "portcullis: {name}: {notice}");
-            if notice.severity == Severity::Refuse {
-                refused.push(notice.path.as_str());
-            }
         }
+        self.refuse()?;
+        Source::of(&self.settings, self.path.as_deref()).with_context(|| name.clone())
+    }
+
+    /// # Errors
+    /// Something was asked for that would be missing.
+    pub(crate) fn refuse(&self) -> anyhow::Result<()> {
+        let refused = self.notices.iter().filter(|notice| notice.severity == Severity::Refuse);
+        let refused: Vec<_> = refused.map(|notice| notice.path.as_str()).collect();
         if !refused.is_empty() {
-            bail!("{name}: will not start without what was asked for: {}", refused.join(", "));
+            bail!("{}: will not run without what was asked for: {}", self.name, refused.join(", "));
         }
-        let source = Source::of(&settings, path.as_deref()).with_context(|| name.clone())?;
-        Ok((settings, source))
+        Ok(())
     }
 }

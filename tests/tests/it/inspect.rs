@@ -1,6 +1,6 @@
 //! `check`, `explain`, `schema` and `completions`: a configuration looked at from the command line.
 
-use e2e::{Gateway, binary, free_port, wait_for};
+use e2e::{Client, Gateway, KEY, binary, free_port, wait_for};
 use serde_json::{Value, json};
 use std::{
     path::Path,
@@ -169,4 +169,45 @@ fn schemas_and_completions_are_printed() {
         let output = portcullis(dir.path(), &["completions", shell]);
         assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("explain"));
     }
+}
+
+/// The status that the Admin API answers to a key.
+fn status_with(gateway: &Gateway, key: &str) -> u16 {
+    let request = format!("GET /apisix/admin/routes HTTP/1.1\r\nHost: a\r\nX-API-KEY: {key}\r\n\r\n");
+    Client::connect(gateway.admin).ask(request).status()
+}
+
+#[test]
+fn hup_lets_others_in_and_names_what_needs_a_restart() {
+    let mut gateway = Gateway::start(json!({}));
+    let path = gateway.dir.path().join("config.yaml");
+    let written: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let mut other = written.clone();
+    other["deployment"]["admin"]["admin_key"][0]["key"] = json!("another-key-0123456789");
+    other["portcullis"]["workers"] = json!(1);
+    assert_eq!((status_with(&gateway, KEY), status_with(&gateway, "another-key-0123456789")), (200, 401));
+
+    // Settings that cannot be used change nothing, whatever else they say.
+    for broken in ["deployment: [", "apisix: {proxy_protocol: {listen_http_port: 1}}", "portcullis: {wrokers: 2}"] {
+        std::fs::write(&path, broken).unwrap();
+        let before = gateway.file("error.log").matches("nothing changes").count();
+        gateway.signal("HUP");
+        wait_for("the refusal to be logged", || {
+            (gateway.file("error.log").matches("nothing changes").count() > before).then_some(())
+        });
+        assert_eq!(status_with(&gateway, KEY), 200, "{broken}");
+    }
+
+    std::fs::write(&path, other.to_string()).unwrap();
+    gateway.signal("HUP");
+    wait_for("the other key to be taken", || (status_with(&gateway, "another-key-0123456789") == 200).then_some(()));
+    assert_eq!(status_with(&gateway, KEY), 401);
+    let log = wait_for("what has changed to be logged", || {
+        Some(gateway.file("error.log")).filter(|log| log.contains("need a restart"))
+    });
+    assert!(log.contains("changed=\"deployment.admin.admin_key\""), "{log}");
+    assert!(log.contains("settings=\"portcullis.workers\""), "{log}");
+    assert!(!log.contains("another-key"), "{log}");
+    gateway.signal("TERM");
+    assert!(gateway.wait().success());
 }

@@ -107,10 +107,21 @@ pub struct Settings {
 
 impl Settings {
     /// Reads `config.yaml`; `None` or an empty text means defaults throughout.
+    ///
+    /// # Errors
+    /// It is no YAML, or something in it has no meaning.
     pub fn parse(
         text: Option<&str>,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(Self, Vec<Notice>), SettingsError> {
+        Self::of(&Self::written(text, env)?, env)
+    }
+
+    /// What is written in `config.yaml`, with the values of the environment in their places.
+    ///
+    /// # Errors
+    /// It is no YAML, or no mapping.
+    pub fn written(text: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Value, SettingsError> {
         let mut written = yaml::parse(text.unwrap_or_default())?;
         yaml::substitute_values(&mut written, env)?;
         if written.is_null() {
@@ -119,7 +130,15 @@ impl Settings {
         if !written.is_object() {
             return Err(SettingsError::wrong("config.yaml", "a mapping", &written));
         }
-        let reader = Reader::new(&written);
+        Ok(written)
+    }
+
+    /// The settings of what is [written](Settings::written).
+    ///
+    /// # Errors
+    /// Something in it has no meaning.
+    pub fn of(written: &Value, env: &dyn Fn(&str) -> Option<String>) -> Result<(Self, Vec<Notice>), SettingsError> {
+        let reader = Reader::new(written);
         let mut notices = Vec::new();
         let mut settings = Self::read(&reader, env, &mut notices)?;
         settings.admin.is_enabled &= settings.deployment.role != Role::DataPlane;
