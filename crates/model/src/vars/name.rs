@@ -241,6 +241,23 @@ static FIXED: &[(&str, VarName)] = &[
 ];
 
 impl VarName {
+    /// Whether a client writes it as it likes, without having to reach another resource: a header, an argument, a cookie, a field of
+    /// the body.
+    pub fn is_free_choice(&self) -> bool {
+        matches!(
+            self,
+            Self::Http(_)
+                | Self::Args
+                | Self::Arg(_)
+                | Self::Cookie(_)
+                | Self::PostArg(_)
+                | Self::PostArgPath(_)
+                | Self::GraphqlName
+                | Self::GraphqlOperation
+                | Self::GraphqlRootFields
+        )
+    }
+
     /// Understands a name; every name is a variable, unknown ones are [`VarName::Other`].
     pub fn parse(name: &str) -> Self {
         if let Some((_, fixed)) = FIXED.iter().find(|(fixed, _)| *fixed == name) {

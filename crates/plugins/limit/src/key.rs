@@ -41,6 +41,16 @@ impl Key {
         Self::Combination { template: Template::compile(key), is_optional: true }
     }
 
+    /// The variables in it.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &VarName> {
+        let (one, many) = match self {
+            Self::Constant(_) => (None, None),
+            Self::Variable(name) => (Some(name), None),
+            Self::Combination { template, .. } => (None, Some(template.names())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
     /// The key of a request, where it is not optional.
     pub(crate) fn resolve_or_address(&self, cx: &Ctx) -> Bytes {
         self.resolve(cx).unwrap_or_else(|| address(cx))

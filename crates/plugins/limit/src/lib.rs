@@ -3,6 +3,7 @@
 
 mod amount;
 mod counters;
+mod forgeable;
 mod key;
 pub mod limit_conn;
 pub mod limit_count;

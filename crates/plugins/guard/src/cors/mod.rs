@@ -8,7 +8,7 @@ use crate::patterns::Patterns;
 use model::{differences::DifferenceId, pattern::Case};
 use origins::{Origins, by_patterns, fits};
 use plugin::{
-    BuildEnv, BuildError, Ctx, HeaderFilter, Hooks, Plugin, PluginClass, PluginError, Posture, Reply, Rewrite,
+    BuildEnv, BuildError, Ctx, Finding, HeaderFilter, Hooks, Plugin, PluginClass, PluginError, Posture, Reply, Rewrite,
     RunPolicy, Spec, Step,
 };
 use serde::Deserialize;
@@ -16,6 +16,9 @@ use std::{collections::HashMap, sync::Arc};
 use wire::{Fields, Method, ResponseHead};
 
 const EVERY_METHOD: &str = "GET,POST,PUT,DELETE,PATCH,HEAD,OPTIONS,CONNECT,TRACE";
+
+/// The rule that finds origins that are let in and should not be.
+const OPEN_CORS: &str = "open-cors";
 
 /// What is configured.
 #[derive(Debug, Deserialize)]
@@ -106,6 +109,27 @@ impl Plugin for Cors {
             allows_credentials: config.allow_credential,
             takes_any: !(config.allow_credential && env.compat.is_safe(DifferenceId::CorsMetadataCredentials)),
         })
+    }
+
+    fn lint(config: &serde_json::Value) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let text = |name: &str| config.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+        let has_credentials = config.get("allow_credential") == Some(&serde_json::Value::Bool(true));
+        if has_credentials && matches!(text("allow_origins"), "**" | "null") {
+            let message =
+                "pages of every origin may ask with the visitor's cookies and read the answers; name the origins";
+            found.push(Finding::at(OPEN_CORS, "/allow_origins", message));
+        }
+        let patterns = config.get("allow_origins_by_regex").and_then(serde_json::Value::as_array);
+        for (index, pattern) in patterns.into_iter().flatten().enumerate() {
+            let is_whole = pattern.as_str().is_some_and(|text| text.starts_with('^') && text.ends_with('$'));
+            if !is_whole {
+                let message = "it fits a part of an origin as well, such as https://api.example.com.evil.test; begin it with ^ \
+                               and end it with $";
+                found.push(Finding::at(OPEN_CORS, format!("/allow_origins_by_regex/{index}"), message));
+            }
+        }
+        found
     }
 
     fn attach(self: Arc<Self>, hooks: &mut Hooks) {

@@ -61,3 +61,17 @@ fn the_sources_of_origins_have_an_order() {
         assert_eq!(allowed(config, metadata, origin).as_deref(), expected, "{desc}");
     }
 }
+
+#[test]
+fn origins_that_should_not_be_let_in_are_found() {
+    for (config, paths) in [
+        (json!({ "allow_origins": "**", "allow_credential": true }), &["/allow_origins"][..]),
+        (json!({ "allow_origins": "**", "allow_credential": false }), &[]),
+        (json!({ "allow_origins": "https://a.test", "allow_credential": true }), &[]),
+        (json!({ "allow_origins_by_regex": ["^https://.*\\.a\\.test$", ".*a.test"] }), &["/allow_origins_by_regex/1"]),
+    ] {
+        let found = Cors::lint(&config);
+        let found: Vec<_> = found.iter().map(|finding| &*finding.path).collect();
+        assert_eq!(found, paths, "{config}");
+    }
+}

@@ -9,10 +9,11 @@ use self::{
     connections::{Connections, Entered, Place},
     delay::Delay,
 };
-use crate::{Amount, Full, Key, KeyType, Least, Rejection, Scope, key};
+use crate::{Amount, Full, Key, KeyType, Least, Rejection, Scope, forgeable, key};
 use model::differences::DifferenceId;
 use plugin::{
-    Access, BuildEnv, BuildError, Ctx, Hooks, Log, Plugin, PluginClass, Posture, Reply, RunPolicy, Spec, Step, Verdict,
+    Access, BuildEnv, BuildError, Ctx, Finding, Hooks, Log, Plugin, PluginClass, Posture, Reply, RunPolicy, Spec, Step,
+    Verdict,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -118,6 +119,10 @@ impl Plugin for LimitConn {
             refuses_unreadable: config.rules.is_none() || env.compat.is_safe(DifferenceId::UnreadableLimits),
             connections,
         })
+    }
+
+    fn lint(config: &serde_json::Value) -> Vec<Finding> {
+        forgeable::findings(config)
     }
 
     fn attach(self: Arc<Self>, hooks: &mut Hooks) {

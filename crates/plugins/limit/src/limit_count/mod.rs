@@ -5,9 +5,9 @@ mod headers;
 mod tests;
 
 use self::headers::{HeaderNames, Quota, Quotas};
-use crate::{Amount, Counters, Full, Key, KeyType, Least, Rejection, Scope, Taken, Window, key};
+use crate::{Amount, Counters, Full, Key, KeyType, Least, Rejection, Scope, Taken, Window, forgeable, key};
 use plugin::{
-    Access, BuildEnv, BuildError, Ctx, HeaderFilter, Hooks, Plugin, PluginClass, PluginError, Posture, Reply,
+    Access, BuildEnv, BuildError, Ctx, Finding, HeaderFilter, Hooks, Plugin, PluginClass, PluginError, Posture, Reply,
     RunPolicy, Spec, Step, Verdict,
 };
 use serde::Deserialize;
@@ -145,6 +145,10 @@ impl Plugin for LimitCount {
         let has = |name: &str| config.get(name).is_some();
         let is_twice = has("rules") && (has("count") || has("time_window"));
         (is_twice && violation.contains("value should match only one schema")).then_some(BOTH)
+    }
+
+    fn lint(config: &serde_json::Value) -> Vec<Finding> {
+        forgeable::findings(config)
     }
 
     fn attach(self: Arc<Self>, hooks: &mut Hooks) {

@@ -5,9 +5,10 @@ mod bucket;
 mod tests;
 
 use self::bucket::{Buckets, Leak, Poured};
-use crate::{Full, Key, KeyType, Rejection, Scope};
+use crate::{Full, Key, KeyType, Rejection, Scope, forgeable};
 use plugin::{
-    Access, BuildEnv, BuildError, Ctx, Hooks, Plugin, PluginClass, Posture, Reply, RunPolicy, Spec, Step, Verdict,
+    Access, BuildEnv, BuildError, Ctx, Finding, Hooks, Plugin, PluginClass, Posture, Reply, RunPolicy, Spec, Step,
+    Verdict,
 };
 use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
@@ -78,6 +79,10 @@ impl Plugin for LimitReq {
             rejection: Rejection::compile(config.rejected_code, config.rejected_msg.as_deref(), env.compat),
             allows_degradation: config.allow_degradation,
         })
+    }
+
+    fn lint(config: &serde_json::Value) -> Vec<Finding> {
+        forgeable::findings(config)
     }
 
     fn attach(self: Arc<Self>, hooks: &mut Hooks) {
