@@ -317,7 +317,8 @@ impl Call<'_> {
         let limits = json::Limits { bytes: text.len(), ..json::Limits::default() };
         json::parse(&text, limits).map(Some).map_err(|error| {
             let raw = String::from_utf8_lossy(&self.body).into_owned();
-            Refusal::BodyNotJson { error: error.to_string(), raw }
+            let error = json::complaint(&self.body).unwrap_or_else(|| error.to_string());
+            Refusal::BodyNotJson { error, raw }
         })
     }
 
@@ -333,7 +334,9 @@ impl Call<'_> {
             return Err(Refusal::BodyEmpty);
         }
         let limits = json::Limits { bytes: self.max_body, ..json::Limits::default() };
-        json::parse(&self.body, limits).map_err(|error| Refusal::ConfigurationNotJson(error.to_string()))
+        json::parse(&self.body, limits).map_err(|error| {
+            Refusal::ConfigurationNotJson(json::complaint(&self.body).unwrap_or_else(|| error.to_string()))
+        })
     }
 
     fn check_size(&self) -> Result<(), Refusal> {

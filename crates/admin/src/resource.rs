@@ -100,6 +100,11 @@ impl Operation<'_> {
                 id
             }
         };
+        if self.kind == Kind::Credential {
+            // What is wrong with itself is told before that it is nobody's.
+            let key = self.key(&id).ok_or_else(bad_id)?;
+            conf.check(&key, &Value::Object(object.clone())).map_err(Refusal::Invalid)?;
+        }
         self.check_parent(conf)?;
         let key = self.key(&id).ok_or_else(bad_id)?;
         // APISIX's PUT overwrites whatever is there. Ours compares, so that `create_time` and the status are true, and

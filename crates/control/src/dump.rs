@@ -5,14 +5,35 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 
 /// One item of `/v1/routes` and its like.
-pub(crate) fn item(document: &Document, prefix: &str) -> Value {
+pub(crate) fn item(document: &Document, mut value: Value, prefix: &str) -> Value {
+    let has_domain = has_domain(&value);
+    spread(&mut value);
     json!({
         "key": format!("{prefix}{}", document.key),
-        "has_domain": has_domain(&document.value),
-        "value": document.value,
+        "has_domain": has_domain,
+        "value": value,
         "createdIndex": document.created,
         "modifiedIndex": document.modified,
     })
+}
+
+/// Nodes that are written as an object, as the list that they mean.
+fn spread(value: &mut Value) {
+    let nodes = match value.get("nodes") {
+        Some(_) => value.get_mut("nodes"),
+        None => value.pointer_mut("/upstream/nodes"),
+    };
+    let Some(nodes) = nodes else { return };
+    let Value::Object(weights) = nodes else { return };
+    let list = weights.iter().map(|(address, weight)| {
+        let (host, port) = model::documents::split_address(address);
+        let mut node = json!({ "host": host, "weight": weight });
+        if let (Some(port), Value::Object(node)) = (port.filter(|port| port.fract() == 0.0), &mut node) {
+            node.insert("port".to_owned(), json!(port as u64));
+        }
+        node
+    });
+    *nodes = list.collect();
 }
 
 /// Whether a node is named rather than numbered.
@@ -37,6 +58,27 @@ fn is_domain(node: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nodes_are_a_list() {
+        for (value, want) in [
+            (
+                json!({"nodes": {"127.0.0.1:80": 1, "a.test": 0, "[::1]:8080": 3}}),
+                json!({"nodes": [
+                    {"host": "127.0.0.1", "weight": 1, "port": 80},
+                    {"host": "a.test", "weight": 0},
+                    {"host": "[::1]", "weight": 3, "port": 8080},
+                ]}),
+            ),
+            (json!({"upstream": {"nodes": {}}}), json!({"upstream": {"nodes": []}})),
+            (json!({"upstream": {"nodes": [{"host": "a"}]}}), json!({"upstream": {"nodes": [{"host": "a"}]}})),
+            (json!({"uri": "/"}), json!({"uri": "/"})),
+        ] {
+            let mut got = value;
+            spread(&mut got);
+            assert_eq!(got, want);
+        }
+    }
 
     #[test]
     fn domains_are_told_from_addresses() {

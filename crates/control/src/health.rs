@@ -1,6 +1,6 @@
 //! `/v1/healthcheck`: what health checks have seen, for programs and, to who accepts HTML, for eyes.
 
-use super::{ControlApi, NodeHealth, View, found, refused};
+use super::{ControlApi, NodeHealth, View, found, list, refused};
 use model::documents::{Document, Kind};
 use plugin::Reply;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ impl<V: View> ControlApi<V> {
         let checkers: Vec<Checker> = documents.filter_map(|document| self.checker(&document)).collect();
         match takes_html(accept) {
             true => page(&checkers),
-            false => found(&checkers.iter().map(Checker::to_json).collect()),
+            false => found(&list(checkers.iter().map(Checker::to_json).collect())),
         }
     }
 
@@ -72,7 +72,7 @@ impl Checker {
             }
             shown
         });
-        let mut checker = json!({ "name": self.name, "nodes": nodes.collect::<Vec<_>>() });
+        let mut checker = json!({ "name": self.name, "nodes": list(nodes.collect()) });
         if let (Some(kind), Value::Object(checker)) = (&self.kind, &mut checker) {
             checker.insert("type".to_owned(), kind.clone());
         }

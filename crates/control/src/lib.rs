@@ -64,17 +64,18 @@ impl<V: View> ControlApi<V> {
             (Method::Post, ["gc"]) => Reply::text(200, ""),
             (Method::Get, [directory @ ("routes" | "services" | "upstreams")]) => {
                 let all = Kind::from_collection(directory).map(|kind| self.view.documents(kind)).unwrap_or_default();
-                found(&all.iter().map(|document| dump::item(document, &self.prefix)).collect())
+                found(&list(all.iter().map(|document| self.item(document)).collect()))
             }
             (Method::Get, [kind @ ("route" | "service" | "upstream"), id]) => {
                 match self.document(&format!("/{kind}s/{id}")) {
-                    Some(document) => found(&dump::item(&document, &self.prefix)),
+                    Some(document) => found(&self.item(&document)),
                     None => refused(404, &format!("{kind}[{id}] not found")),
                 }
             }
             (Method::Get, ["plugin_metadatas"]) => {
                 let named = |name| self.document(&format!("/plugin_metadata/{name}"));
-                found(&self.view.plugins().iter().filter_map(|plugin| Some(named(plugin.name)?.value)).collect())
+                let plugins = self.view.plugins();
+                found(&list(plugins.iter().filter_map(|plugin| Some(named(plugin.name)?.value)).collect()))
             }
             (Method::Get, ["plugin_metadata", name]) => match self.document(&format!("/plugin_metadata/{name}")) {
                 Some(document) => found(&document.value),
@@ -144,6 +145,10 @@ impl<V: View> ControlApi<V> {
         self.view.document(&Key::parse(path).ok()?)
     }
 
+    fn item(&self, document: &Document) -> Value {
+        dump::item(document, self.view.completed(document), &self.prefix)
+    }
+
     fn problems(&self) -> Vec<Value> {
         let problems = self.view.problems().into_iter().map(|problem| {
             let mut shown = json!({
@@ -168,6 +173,11 @@ impl<V: View> ControlApi<V> {
             "plugin_panics": self.view.shared().stats.panics.by_plugin(),
         })
     }
+}
+
+/// An empty list is `{}`, as APISIX's programs and their clients have it.
+fn list(items: Vec<Value>) -> Value {
+    if items.is_empty() { json!({}) } else { Value::Array(items) }
 }
 
 fn found(value: &Value) -> Reply {

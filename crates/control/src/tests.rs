@@ -23,6 +23,14 @@ impl View for Fake {
         }
     }
 
+    fn completed(&self, document: &Document) -> Value {
+        let mut value = document.value.clone();
+        if document.key.kind() == Kind::Route {
+            value["status"] = json!(1);
+        }
+        value
+    }
+
     fn plugins(&self) -> Vec<Description> {
         let spec = plugin::Spec {
             schema: "{}",
@@ -111,8 +119,7 @@ fn shown(reply: &Reply) -> (u16, String) {
 
 #[test]
 fn control() {
-    let route =
-        r#"{"key":"/apisix/routes/1","has_domain":false,"value":{"uri":"/a"},"createdIndex":3,"modifiedIndex":4}"#;
+    let route = r#"{"key":"/apisix/routes/1","has_domain":false,"value":{"uri":"/a","status":1},"createdIndex":3,"modifiedIndex":4}"#;
     let routes = format!("[{route}]");
     let checker = r#"{"name":"/apisix/upstreams/u","nodes":[{"ip":"10.0.0.1","port":80,"hostname":"<h>","status":"mostly_unhealthy","counter":{"success":1,"http_failure":2,"tcp_failure":3,"timeout_failure":4},"hostheader":"h"}],"type":"http"}"#;
     let checkers = format!("[{checker}]");
@@ -121,7 +128,7 @@ fn control() {
         ("GET", "/v1/route/1", 200, route),
         ("GET", "/v1/route/2", 404, r#"{"error_msg":"route[2] not found"}"#),
         ("GET", "/v1/route/", 404, r#"{"error_msg":"route[] not found"}"#),
-        ("GET", "/v1/services", 200, "[]"),
+        ("GET", "/v1/services", 200, "{}"),
         ("GET", "/v1/service/1", 404, r#"{"error_msg":"service[1] not found"}"#),
         ("GET", "/v1/upstream/x", 404, r#"{"error_msg":"upstream[x] not found"}"#),
         ("GET", "/v1/plugin_metadatas", 200, r#"[{"id":"prometheus"}]"#),

@@ -39,6 +39,8 @@ pub trait View: Send + Sync + 'static {
     fn document(&self, key: &Key) -> Option<Document>;
     /// The documents of a kind.
     fn documents(&self, kind: Kind) -> Vec<Document>;
+    /// A document with the defaults of all that it leaves out, as it is in force.
+    fn completed(&self, document: &Document) -> Value;
     /// The enabled plugins.
     fn plugins(&self) -> Vec<Description>;
     /// The revision in force; `None` until the first configuration is.

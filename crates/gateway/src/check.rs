@@ -18,9 +18,11 @@ use crate::{
 use model::{
     documents::{self, DocumentError, Key, Kind, PluginHolder},
     schema::Schema,
+    secret::Secret,
     vars::Expr,
 };
 use plugin::Shared;
+use references::Field;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -35,8 +37,7 @@ pub fn check_document(
     key: &Key,
     value: &Value,
 ) -> Result<(), String> {
-    check_alone(plugins, shared, key, value)?;
-    references::check(view, plugins, key, value)
+    Check { plugins, shared, view: Some(view) }.document(key, value)
 }
 
 /// Checks a document by itself, without what it refers to.
@@ -44,69 +45,145 @@ pub fn check_document(
 /// # Errors
 /// The text of `error_msg`.
 pub fn check_alone(plugins: &PluginSet, shared: &Arc<Shared>, key: &Key, value: &Value) -> Result<(), String> {
-    match key.kind() {
-        Kind::Route => {
-            let route = documents::Route::parse(value).map_err(text)?;
-            if route.filter_func.is_some() {
-                return Err("failed to load 'filter_func' string: this version has no Lua".to_owned());
+    Check { plugins, shared, view: None }.document(key, value)
+}
+
+/// What a document is checked against.
+struct Check<'a> {
+    plugins: &'a PluginSet,
+    shared: &'a Arc<Shared>,
+    /// The other documents; without them nobody looks at what it refers to.
+    view: Option<&'a DocumentsView>,
+}
+
+impl Check<'_> {
+    /// In APISIX's order: who sends more than one mistake is told the same one.
+    fn document(&self, key: &Key, value: &Value) -> Result<(), String> {
+        match key.kind() {
+            Kind::Route => self.route(key, value),
+            Kind::Service => self.service(key, value),
+            Kind::Upstream => self.upstream(Some(&documents::Upstream::parse(value).map_err(text)?), Some(value)),
+            Kind::Consumer => self.consumer(key, value),
+            Kind::Credential => self.credential(key, value),
+            kind @ (Kind::ConsumerGroup | Kind::PluginConfig) => {
+                self.plugins(key, &PluginHolder::parse(kind, value).map_err(text)?.plugins, false)
             }
-            if route.script.is_some() || route.script_id.is_some() {
-                return Err("failed to load 'script' string: this version has no Lua".to_owned());
+            Kind::GlobalRule => {
+                self.plugins(key, &PluginHolder::parse(Kind::GlobalRule, value).map_err(text)?.plugins, false)?;
+                self.among(|view| references::check_unique_rules(view, key, value))
             }
-            check_upstream(route.upstream.as_ref(), shared)?;
-            check_plugins(plugins, shared, key, &route.plugins, false)?;
-            if let Some(rule) = &route.vars {
-                Expr::compile(rule).map_err(|e| format!("failed to validate the 'vars' expression: {e}"))?;
+            Kind::PluginMetadata => self.metadata(key, value),
+            Kind::Ssl => certificate::check(self.plugins, &documents::Ssl::parse(value).map_err(text)?),
+            Kind::StreamRoute => {
+                let route = documents::StreamRoute::parse(value).map_err(text)?;
+                self.refers(value, &[Field::UPSTREAM, Field::SERVICE])?;
+                stream_route::check(&route)
             }
-            Ok(())
+            Kind::Proto => {
+                check_schema(documents::schema(Kind::Proto), value)?;
+                proto::check(value.get("content").and_then(Value::as_str).unwrap_or_default())
+            }
+            Kind::Secret => check_secret(self.plugins, key, value),
+            Kind::CostDecoration => {
+                self.among(|view| references::check_decoration(view, key, value))?;
+                check_schema(documents::schema(Kind::CostDecoration), value)
+            }
         }
-        Kind::Service => {
-            let service = documents::Service::parse(value).map_err(text)?;
-            if service.script.is_some() {
-                return Err("failed to load 'script' string: this version has no Lua".to_owned());
+    }
+
+    fn route(&self, key: &Key, value: &Value) -> Result<(), String> {
+        let route = documents::Route::parse(value).map_err(text)?;
+        self.upstream(route.upstream.as_ref(), value.get("upstream"))?;
+        self.refers(value, &[Field::UPSTREAM, Field::SERVICE, Field::PLUGIN_CONFIG])?;
+        self.plugins(key, &route.plugins, false)?;
+        if let Some(rule) = &route.vars {
+            Expr::compile(rule).map_err(|e| format!("failed to validate the 'vars' expression: {e}"))?;
+        }
+        if route.filter_func.is_some() {
+            return Err("failed to load 'filter_func' string: this version has no Lua".to_owned());
+        }
+        check_script(route.script.is_some() || route.script_id.is_some())
+    }
+
+    fn service(&self, key: &Key, value: &Value) -> Result<(), String> {
+        let service = documents::Service::parse(value).map_err(text)?;
+        self.upstream(service.upstream.as_ref(), value.get("upstream"))?;
+        self.refers(value, &[Field::UPSTREAM])?;
+        self.plugins(key, &service.plugins, false)?;
+        check_script(service.script.is_some())
+    }
+
+    fn consumer(&self, key: &Key, value: &Value) -> Result<(), String> {
+        let consumer = documents::Consumer::parse(value).map_err(text)?;
+        self.plugins(key, &consumer.plugins, true).map_err(|e| format!("invalid plugins configuration: {e}"))?;
+        self.among(|view| references::check_unique_credentials(view, self.plugins, key, value))?;
+        self.refers(value, &[Field::CONSUMER_GROUP])
+    }
+
+    fn credential(&self, key: &Key, value: &Value) -> Result<(), String> {
+        let credential = PluginHolder::parse(Kind::Credential, value).map_err(text)?;
+        for name in credential.plugins.keys() {
+            if self.plugins.get(name).is_some_and(|p| p.description.credential.is_none()) {
+                return Err("only supports auth type plugins in consumer credential".to_owned());
             }
-            check_upstream(service.upstream.as_ref(), shared)?;
-            check_plugins(plugins, shared, key, &service.plugins, false)
         }
-        Kind::Upstream => check_upstream(Some(&documents::Upstream::parse(value).map_err(text)?), shared),
-        Kind::Consumer => {
-            let consumer = documents::Consumer::parse(value).map_err(text)?;
-            check_plugins(plugins, shared, key, &consumer.plugins, true)
-                .map_err(|e| format!("invalid plugins configuration: {e}"))
+        self.plugins(key, &credential.plugins, true).map_err(|e| format!("invalid plugins configuration: {e}"))?;
+        self.among(|view| {
+            references::check_unique_credentials(view, self.plugins, key, value)?;
+            references::check_consumer(view, key)
+        })
+    }
+
+    fn metadata(&self, key: &Key, value: &Value) -> Result<(), String> {
+        let Some(plugin) = self.plugins.get(key.id()) else { return Err("invalid plugin name".to_owned()) };
+        let mut value = value.clone();
+        if let Value::Object(fields) = &mut value {
+            fields.shift_remove("id");
         }
-        Kind::Credential => {
-            let credential = PluginHolder::parse(Kind::Credential, value).map_err(text)?;
-            for name in credential.plugins.keys() {
-                if plugins.get(name).is_some_and(|p| p.description.credential.is_none()) {
-                    return Err("only supports auth type plugins in consumer credential".to_owned());
+        let checked = self.plugins.check(key.id(), &value, Purpose::Metadata);
+        checked.and_then(|checked| plugin.metadata(&checked.config)).map(drop).map_err(|e| {
+            let prefix = format!("failed to check the configuration of plugin {} err: ", key.id());
+            format!("invalid configuration: {}", e.strip_prefix(&prefix).unwrap_or(&e))
+        })
+    }
+
+    /// `written` is what the upstream was read from, where that is known.
+    fn upstream(&self, upstream: Option<&documents::Upstream>, written: Option<&Value>) -> Result<(), String> {
+        let Some(upstream) = upstream else { return Ok(()) };
+        self.among(|view| references::check_client_cert(view, written))?;
+        let shown = |field: &str| upstream.tls.as_ref().and_then(|tls| tls.get(field)).and_then(Value::as_str);
+        if let (Some(cert), Some(key)) = (shown("client_cert"), shown("client_key")) {
+            certificate::check_pair(self.plugins, cert, &Secret::new(key.to_owned()))?;
+        }
+        CompiledUpstream::check(upstream, &self.shared.kept(Registry::default))
+    }
+
+    /// Every plugin must be known, fit its schema, and build.
+    fn plugins(&self, key: &Key, written: &Map<String, Value>, is_consumer: bool) -> Result<(), String> {
+        for (name, conf) in written {
+            let plugin = self.plugins.get(name);
+            let is_credential = is_consumer && plugin.is_some_and(|p| p.description.credential.is_some());
+            let purpose = if is_credential { Purpose::Credential } else { Purpose::Plugin };
+            let Checked { config, meta, unresolved } = self.plugins.check(name, conf, purpose)?;
+            let Some(plugin) = plugin.filter(|_| !meta.is_disabled && unresolved.is_none()) else { continue };
+            if is_credential {
+                plugin.credential(&config)?;
+            } else {
+                for upstream in plugin.build(&config, self.shared, &key.path())?.upstreams {
+                    self.upstream(Some(&upstream), None)
+                        .map_err(|e| format!("failed to check the configuration of plugin {name} err: {e}"))?;
                 }
             }
-            check_plugins(plugins, shared, key, &credential.plugins, true)
-                .map_err(|e| format!("invalid plugins configuration: {e}"))
         }
-        kind @ (Kind::ConsumerGroup | Kind::GlobalRule | Kind::PluginConfig) => {
-            check_plugins(plugins, shared, key, &PluginHolder::parse(kind, value).map_err(text)?.plugins, false)
-        }
-        Kind::PluginMetadata => {
-            let Some(plugin) = plugins.get(key.id()) else { return Err("invalid plugin name".to_owned()) };
-            let mut value = value.clone();
-            if let Value::Object(fields) = &mut value {
-                fields.shift_remove("id");
-            }
-            let checked = plugins.check(key.id(), &value, Purpose::Metadata);
-            checked.and_then(|checked| plugin.metadata(&checked.config)).map(drop).map_err(|e| {
-                let prefix = format!("failed to check the configuration of plugin {} err: ", key.id());
-                format!("invalid configuration: {}", e.strip_prefix(&prefix).unwrap_or(&e))
-            })
-        }
-        Kind::Ssl => certificate::check(plugins, &documents::Ssl::parse(value).map_err(text)?),
-        Kind::StreamRoute => stream_route::check(value),
-        Kind::Proto => {
-            check_schema(documents::schema(Kind::Proto), value)?;
-            proto::check(value.get("content").and_then(Value::as_str).unwrap_or_default())
-        }
-        Kind::Secret => check_secret(plugins, key, value),
-        Kind::CostDecoration => check_schema(documents::schema(Kind::CostDecoration), value),
+        Ok(())
+    }
+
+    fn refers(&self, value: &Value, fields: &[Field]) -> Result<(), String> {
+        self.among(|view| fields.iter().try_for_each(|field| field.check(view, value)))
+    }
+
+    fn among(&self, check: impl FnOnce(&DocumentsView) -> Result<(), String>) -> Result<(), String> {
+        self.view.map_or(Ok(()), check)
     }
 }
 
@@ -116,6 +193,10 @@ fn text(error: DocumentError) -> String {
         DocumentError::Invalid(violation) => format!("invalid configuration: {}", violation.message),
         DocumentError::Refused(message) => message,
     }
+}
+
+fn check_script(is_written: bool) -> Result<(), String> {
+    if is_written { Err("failed to load 'script' string: this version has no Lua".to_owned()) } else { Ok(()) }
 }
 
 fn check_schema(schema: &Schema, value: &Value) -> Result<(), String> {
@@ -133,34 +214,4 @@ fn check_secret(plugins: &PluginSet, key: &Key, value: &Value) -> Result<(), Str
         Some(field) => Err(format!("invalid configuration: {}", describe(&field))),
         None => Ok(()),
     }
-}
-
-fn check_upstream(upstream: Option<&documents::Upstream>, shared: &Shared) -> Result<(), String> {
-    upstream.map_or(Ok(()), |upstream| CompiledUpstream::check(upstream, &shared.kept(Registry::default)))
-}
-
-/// Every plugin must be known, fit its schema, and build.
-fn check_plugins(
-    plugins: &PluginSet,
-    shared: &Arc<Shared>,
-    key: &Key,
-    written: &Map<String, Value>,
-    is_consumer: bool,
-) -> Result<(), String> {
-    for (name, conf) in written {
-        let plugin = plugins.get(name);
-        let is_credential = is_consumer && plugin.is_some_and(|p| p.description.credential.is_some());
-        let purpose = if is_credential { Purpose::Credential } else { Purpose::Plugin };
-        let Checked { config, meta, unresolved } = plugins.check(name, conf, purpose)?;
-        let Some(plugin) = plugin.filter(|_| !meta.is_disabled && unresolved.is_none()) else { continue };
-        if is_credential {
-            plugin.credential(&config)?;
-        } else {
-            for upstream in plugin.build(&config, shared, &key.path())?.upstreams {
-                check_upstream(Some(&upstream), shared)
-                    .map_err(|e| format!("failed to check the configuration of plugin {name} err: {e}"))?;
-            }
-        }
-    }
-    Ok(())
 }

@@ -253,6 +253,19 @@ impl PluginSet {
         self.complete(name, conf, purpose, Unknown::Warn)
     }
 
+    /// A configuration with the defaults of all that it leaves out, whether it can be used or not. References stay references.
+    pub fn fill(&self, name: &str, conf: &Value) -> Value {
+        let (Some(plugin), Value::Object(fields)) = (self.get(name), conf) else { return conf.clone() };
+        let mut fields = fields.clone();
+        let meta = fields.shift_remove("_meta").unwrap_or_else(|| json!({}));
+        let mut filled = Value::Object(fields);
+        plugin.schema.fill_defaults(&mut filled);
+        if let Value::Object(fields) = &mut filled {
+            fields.insert("_meta".to_owned(), meta);
+        }
+        filled
+    }
+
     fn complete(&self, name: &str, conf: &Value, purpose: Purpose, unknown: Unknown) -> Result<Checked, String> {
         let plugin = self.get(name).ok_or_else(|| format!("unknown plugin [{name}]"))?;
         let Value::Object(fields) = conf else {

@@ -1,5 +1,9 @@
 //! Reading JSON that somebody else wrote: bounded in size and depth, and without the ambiguity of repeated keys.
 
+mod complaint;
+
+pub use complaint::complaint;
+
 use std::borrow::Cow;
 use std::fmt;
 

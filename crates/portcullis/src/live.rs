@@ -13,7 +13,7 @@ use gateway::{
     lint,
     upstream::Registry,
 };
-use model::documents::{Document, Key, Kind};
+use model::documents::{self, Document, Key, Kind};
 use plugin::{Description, Shared};
 use serde_json::{Value, json};
 use std::{ops::Range, sync::Arc};
@@ -103,6 +103,17 @@ impl control::View for Live {
 
     fn documents(&self, kind: Kind) -> Vec<Document> {
         self.all(kind, None)
+    }
+
+    fn completed(&self, document: &Document) -> Value {
+        let mut value = document.value.clone();
+        documents::schema(document.key.kind()).fill_defaults(&mut value);
+        if let Some(plugins) = value.get_mut("plugins").and_then(Value::as_object_mut) {
+            for (name, conf) in plugins {
+                *conf = self.flow.plugins().fill(name, conf);
+            }
+        }
+        value
     }
 
     fn plugins(&self) -> Vec<Description> {

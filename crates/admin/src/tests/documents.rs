@@ -112,7 +112,20 @@ fn consumers_and_credentials() {
                 400,
                 r#"~property \"username\" validation failed: failed to match pattern"#,
             ),
-            ("PUT", "consumers/none/credentials/c", "{}", 404, r#"{"error_msg":"consumer not found"}"#),
+            (
+                "PUT",
+                "consumers/none/credentials/c",
+                r#"{"plugins":{"key-auth":{"key":"k"}}}"#,
+                404,
+                r#"{"error_msg":"consumer not found"}"#,
+            ),
+            (
+                "PUT",
+                "consumers/none/credentials/c",
+                r#"{"plugins":{"a":{},"b":{}}}"#,
+                400,
+                "~expect object to have at most 1",
+            ),
             (
                 "PUT",
                 "consumers/jack/credentials/c",

@@ -137,7 +137,7 @@ fn what_is_refused_changes_nothing() {
         (
             "application/json",
             "{abcd",
-            r#"{"error_msg":"invalid request body: key must be a string at line 1 column 2"}"#,
+            r#"{"error_msg":"invalid request body: Expected object key string but found invalid token at character 2"}"#,
         ),
         ("application/yaml", "a: [", r#"{"error_msg":"invalid request body: invalid yaml request body"}"#),
         ("application/json", "[]", r#"{"error_msg":"invalid configuration"}"#),

@@ -32,7 +32,7 @@ pub(super) fn check(plugins: &PluginSet, ssl: &Ssl) -> Result<(), String> {
 }
 
 /// A pair of which a reference leads nowhere is taken, as in APISIX, and identifies nobody.
-fn check_pair(plugins: &PluginSet, cert: &str, key: &Secret<String>) -> Result<(), String> {
+pub(super) fn check_pair(plugins: &PluginSet, cert: &str, key: &Secret<String>) -> Result<(), String> {
     let certified = resolve(plugins, cert).map(|cert| parse_cert(&cert)).transpose()?;
     let public = resolve(plugins, key.expose()).map(|key| parse_key(&key)).transpose()?;
     match (certified, public) {

@@ -7,51 +7,45 @@ use crate::{
 use model::documents::{Key, Kind};
 use serde_json::Value;
 
-/// What a document refers to must exist, and what must be unique must be.
-pub(super) fn check(view: &DocumentsView, plugins: &PluginSet, key: &Key, value: &Value) -> Result<(), String> {
-    let refers = |field: &str, kind: Kind, what: &str| -> Result<(), String> {
-        let Some(id) = value.get(field).and_then(id_text) else { return Ok(()) };
-        let exists = Key::new(kind, id.clone()).is_ok_and(|target| view.contains(&target));
-        if exists {
+/// A field that holds the id of another document.
+#[derive(Clone, Copy)]
+pub(super) struct Field {
+    name: &'static str,
+    kind: Kind,
+    /// As APISIX calls it then.
+    what: &'static str,
+}
+
+impl Field {
+    pub(super) const UPSTREAM: Self = Self { name: "upstream_id", kind: Kind::Upstream, what: "upstream" };
+    pub(super) const SERVICE: Self = Self { name: "service_id", kind: Kind::Service, what: "service" };
+    pub(super) const PLUGIN_CONFIG: Self =
+        Self { name: "plugin_config_id", kind: Kind::PluginConfig, what: "plugin config" };
+    pub(super) const CONSUMER_GROUP: Self =
+        Self { name: "group_id", kind: Kind::ConsumerGroup, what: "consumer group" };
+
+    /// What it refers to must exist.
+    pub(super) fn check(&self, view: &DocumentsView, value: &Value) -> Result<(), String> {
+        let Some(id) = value.get(self.name).and_then(id_text) else { return Ok(()) };
+        if Key::new(self.kind, id.clone()).is_ok_and(|target| view.contains(&target)) {
             return Ok(());
         }
+        let what = self.what;
         Err(format!("failed to fetch {what} info by {what} id [{id}], response code: 404"))
-    };
-    match key.kind() {
-        Kind::Route => {
-            check_client_cert(view, value.get("upstream"))?;
-            refers("upstream_id", Kind::Upstream, "upstream")?;
-            refers("service_id", Kind::Service, "service")?;
-            refers("plugin_config_id", Kind::PluginConfig, "plugin config")
-        }
-        Kind::Service => {
-            check_client_cert(view, value.get("upstream"))?;
-            refers("upstream_id", Kind::Upstream, "upstream")
-        }
-        Kind::Upstream => check_client_cert(view, Some(value)),
-        Kind::StreamRoute => {
-            refers("upstream_id", Kind::Upstream, "upstream")?;
-            refers("service_id", Kind::Service, "service")
-        }
-        Kind::Consumer => {
-            check_unique_credentials(view, plugins, key, value)?;
-            refers("group_id", Kind::ConsumerGroup, "consumer group")
-        }
-        Kind::Credential => {
-            if !has_parent(view, key, Kind::Consumer) {
-                return Err("consumer not found".to_owned());
-            }
-            check_unique_credentials(view, plugins, key, value)
-        }
-        Kind::CostDecoration => {
-            if !has_parent(view, key, Kind::Service) {
-                return Err("service not found".to_owned());
-            }
-            check_unique_decoration(view, key, value)
-        }
-        Kind::GlobalRule => check_unique_rules(view, key, value),
-        _ => Ok(()),
     }
+}
+
+/// A credential is somebody's.
+pub(super) fn check_consumer(view: &DocumentsView, key: &Key) -> Result<(), String> {
+    if has_parent(view, key, Kind::Consumer) { Ok(()) } else { Err("consumer not found".to_owned()) }
+}
+
+/// A cost decoration belongs to a service, and is the only one for its field.
+pub(super) fn check_decoration(view: &DocumentsView, key: &Key, value: &Value) -> Result<(), String> {
+    if !has_parent(view, key, Kind::Service) {
+        return Err("service not found".to_owned());
+    }
+    check_unique_decoration(view, key, value)
 }
 
 fn has_parent(view: &DocumentsView, key: &Key, kind: Kind) -> bool {
@@ -59,7 +53,7 @@ fn has_parent(view: &DocumentsView, key: &Key, kind: Kind) -> bool {
 }
 
 /// The certificate that an upstream is shown must be one for that.
-fn check_client_cert(view: &DocumentsView, upstream: Option<&Value>) -> Result<(), String> {
+pub(super) fn check_client_cert(view: &DocumentsView, upstream: Option<&Value>) -> Result<(), String> {
     let id = upstream.and_then(|upstream| upstream.pointer("/tls/client_cert_id")).and_then(id_text);
     let Some(id) = id else { return Ok(()) };
     let stored = Key::new(Kind::Ssl, id.clone()).ok().and_then(|key| view.get(&key));
@@ -72,7 +66,7 @@ fn check_client_cert(view: &DocumentsView, upstream: Option<&Value>) -> Result<(
 }
 
 /// A plugin is in one global rule only.
-fn check_unique_rules(view: &DocumentsView, key: &Key, value: &Value) -> Result<(), String> {
+pub(super) fn check_unique_rules(view: &DocumentsView, key: &Key, value: &Value) -> Result<(), String> {
     let Some(written) = value.get("plugins").and_then(Value::as_object) else { return Ok(()) };
     for other in view.list(Kind::GlobalRule, None) {
         let Some(theirs) = other.value.get("plugins").and_then(Value::as_object) else { continue };
@@ -100,7 +94,12 @@ fn check_unique_decoration(view: &DocumentsView, key: &Key, value: &Value) -> Re
 }
 
 /// No two consumers or credentials may have the same key of the same plugin. A consumer may have what its own credentials have.
-fn check_unique_credentials(view: &DocumentsView, plugins: &PluginSet, key: &Key, value: &Value) -> Result<(), String> {
+pub(super) fn check_unique_credentials(
+    view: &DocumentsView,
+    plugins: &PluginSet,
+    key: &Key,
+    value: &Value,
+) -> Result<(), String> {
     for (name, index) in credential_keys(plugins, value) {
         let owners = view.credential_owners(&name, &index);
         let is_own = |owner: &Key| {

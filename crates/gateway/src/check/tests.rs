@@ -329,6 +329,72 @@ async fn an_upstream_shows_a_clients_certificate() {
     play(&flow, &[("/ssls/c", cert, "ok"), ("/upstreams/u", upstream, "ok")]).await;
 }
 
+#[tokio::test]
+async fn an_upstreams_own_certificate_is_one() {
+    let flow = flow().await;
+    let (pair, other) = (Pair::new(&PKCS_ECDSA_P256_SHA256), Pair::new(&PKCS_ECDSA_P384_SHA384));
+    let upstream = |cert: &str, key: &str| json!({ "nodes": { "10.0.0.1:80": 1 }, "tls": { "client_cert": cert, "client_key": key } });
+    let (path, foreign) = ("/upstreams/u", "the private key does not belong to the certificate");
+    let broken = "failed to parse cert: PEM_read_bio_X509_AUX() failed";
+    play(
+        &flow,
+        &[
+            (path, upstream(&pair.cert, &pair.key), "ok"),
+            (path, upstream(&pair.cert, &other.key), foreign),
+            (path, upstream(&"c".repeat(128), &pair.key), broken),
+            ("/services/s", json!({ "upstream": upstream(&pair.cert, &other.key) }), foreign),
+            (
+                "/routes/r",
+                json!({ "uri": "/", "upstream": upstream(&pair.cert, &"k".repeat(128)) }),
+                "failed to decrypt previous encrypted key",
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_first_of_several_mistakes_is_told() {
+    let flow = flow().await;
+    let none = json!({ "none": {} });
+    let (upstream, service) = (
+        "failed to fetch upstream info by upstream id [7], response code: 404",
+        "failed to fetch service info by service id [7], response code: 404",
+    );
+    let group = "failed to fetch consumer group info by consumer group id [7], response code: 404";
+    let script = "return {} -- none";
+    play(
+        &flow,
+        &[
+            // The document, its upstream, what it refers to, its plugins, its expressions and scripts.
+            (
+                "/routes/1",
+                json!({ "uri": "/", "upstream": { "type": "chash", "nodes": {} }, "upstream_id": 7, "plugins": none }),
+                "missing key",
+            ),
+            ("/routes/1", json!({ "uri": "/", "upstream_id": 7, "service_id": 7, "plugins": none }), upstream),
+            ("/routes/1", json!({ "uri": "/", "service_id": 7, "plugin_config_id": 7, "plugins": none }), service),
+            (
+                "/routes/1",
+                json!({ "uri": "/", "plugins": none, "vars": [["a"]], "filter_func": "function() end" }),
+                "unknown plugin [none]",
+            ),
+            ("/services/1", json!({ "upstream_id": 7, "plugins": none, "script": script }), upstream),
+            ("/services/1", json!({ "plugins": none, "script": script }), "unknown plugin [none]"),
+            ("/stream_routes/1", json!({ "upstream_id": 7, "plugins": none }), upstream),
+            ("/consumers/rose", consumer("rose", "a"), "ok"),
+            (
+                "/consumers/jack",
+                json!({ "username": "jack", "group_id": 7, "plugins": { "door": { "key": "a" } } }),
+                "duplicate key of plugin door found with consumer: rose",
+            ),
+            ("/consumers/jack", json!({ "username": "jack", "group_id": 7 }), group),
+            ("/services/s/graphql_cost_decorations/1", json!({}), "service not found"),
+        ],
+    )
+    .await;
+}
+
 /// Made with openssl, whose older forms rcgen does not write: an RSA key in PKCS #1, and an ECDSA key in SEC 1.
 const RSA: (&str, &str) = (include_str!("certs/rsa.crt"), include_str!("certs/rsa.key"));
 const SEC1: (&str, &str) = (include_str!("certs/sec1.crt"), include_str!("certs/sec1.key"));

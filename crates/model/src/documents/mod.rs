@@ -31,7 +31,7 @@ pub use self::route::Route;
 pub use self::service::Service;
 pub use self::ssl::{ClientVerification, Ssl, SslType};
 pub use self::stream_route::{StreamProtocol, StreamRoute};
-pub use self::upstream::{HashOn, KeepalivePool, Node, PassHost, Scheme, Upstream};
+pub use self::upstream::{HashOn, KeepalivePool, Node, PassHost, Scheme, Upstream, split_address};
 use crate::schema::Violation;
 
 /// A stored document.

@@ -272,7 +272,7 @@ fn is_port(number: f64) -> bool {
 }
 
 /// Host and port. What follows the colon but is no number is dropped, as in APISIX.
-fn split_address(address: &str) -> (&str, Option<f64>) {
+pub fn split_address(address: &str) -> (&str, Option<f64>) {
     let Some((host, port)) = address.rsplit_once(':') else {
         return (address, None);
     };

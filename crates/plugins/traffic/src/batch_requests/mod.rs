@@ -92,8 +92,15 @@ async fn answer(cx: &mut Ctx) -> Result<Answer, Answer> {
     }
     let bounds = cx.metadata::<BatchRequests>().map(|metadata| *metadata).unwrap_or_default();
     let body = read(cx, bounds.max_body_size).await?;
-    let written = json::parse(&body, json::Limits { bytes: bounds.max_body_size, ..json::Limits::default() })
-        .map_err(|error| refused(400, &format!("invalid request body: {}, err: {error}", beginning(&body))))?;
+    let written = json::parse(&body, json::Limits { bytes: bounds.max_body_size, ..json::Limits::default() }).map_err(
+        |error| {
+            let (text, complaint) = (String::from_utf8_lossy(&body), json::complaint(&body));
+            refused(
+                400,
+                &format!("invalid request body: {text}, err: {}", complaint.unwrap_or_else(|| error.to_string())),
+            )
+        },
+    )?;
     let pipeline = Pipeline::read(written).map_err(|message| refused(400, &message))?;
     let count = pipeline.items.len();
     if count > bounds.max_pipeline_items {
@@ -183,9 +190,4 @@ fn shown(answer: &Subanswer) -> Value {
         entry.insert("body".to_owned(), Value::String(text(&answer.body)));
     }
     entry
-}
-
-/// Enough of a text to recognise it by.
-fn beginning(body: &[u8]) -> String {
-    String::from_utf8_lossy(body.get(..body.len().min(200)).unwrap_or_default()).into_owned()
 }
