@@ -65,11 +65,15 @@ pub(crate) fn reload(method: &Method) -> Result<Done, Refusal> {
 /// Priority, version, schemas and class of each plugin by name: what `plugins?all=true` and the control API answer.
 pub fn plugin_schemas(plugins: &[Description]) -> Value {
     let entry = |plugin: &Description| {
+        let files: Value = serde_json::from_str(plugin.spec.schema).unwrap_or_default();
         let mut entry = schemas(plugin);
         entry.insert("priority".to_owned(), plugin.priority.into());
         entry.insert("version".to_owned(), plugin.spec.version.into());
         if plugin.spec.class == PluginClass::Auth {
             entry.insert("type".to_owned(), "auth".into());
+        }
+        if let Some(scope) = files.get("scope") {
+            entry.insert("scope".to_owned(), scope.clone());
         }
         (plugin.name.to_owned(), Value::Object(entry))
     };

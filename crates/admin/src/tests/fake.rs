@@ -146,7 +146,8 @@ impl Configuration for Fake {
             export: None,
         };
         let other = r#"{"schema":{"type":"object","properties":{"count":{"type":"integer"}}}}"#;
-        let auth = r#"{"schema":{"type":"object"},"consumer_schema":{"type":"object","required":["key"]}}"#;
+        let auth =
+            r#"{"scope":"global","schema":{"type":"object"},"consumer_schema":{"type":"object","required":["key"]}}"#;
         vec![
             describe("limit-count", 1002, spec(other, plugin::PluginClass::Other)),
             describe("key-auth", 2500, spec(auth, plugin::PluginClass::Auth)),

@@ -76,7 +76,7 @@ fn schemas_and_plugins() {
             ("GET", "plugins/key-auth?subsystem=x", "", 400, r#"{"error_msg":"unsupported subsystem: x"}"#),
             ("GET", "plugins/list", "", 200, r#"["key-auth","limit-count"]"#),
             ("GET", "plugins/list?subsystem=x", "", 400, "invalid subsystem passed"),
-            ("GET", "plugins?all=true", "", 200, r#"~"type":"auth""#),
+            ("GET", "plugins?all=true", "", 200, r#"~"type":"auth","scope":"global""#),
             ("PUT", "plugins/reload", "", 200, "done"),
             (
                 "GET",

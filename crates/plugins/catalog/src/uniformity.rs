@@ -97,6 +97,7 @@ fn every_schema_compiles() {
         for (key, value) in file.as_object().unwrap() {
             match key.as_str() {
                 "schema" | "consumer_schema" | "metadata_schema" => drop(Schema::compile(value).unwrap()),
+                "scope" => assert_eq!(value, "global"),
                 "encrypt_fields" => assert!(value.as_array().unwrap().iter().all(Value::is_string)),
                 // Paths of what names other documents, by the kind of these.
                 "references" => {
