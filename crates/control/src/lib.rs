@@ -12,7 +12,7 @@ mod tests;
 pub use view::{NodeHealth, Problem, View};
 
 use model::documents::{self, Document, Key, Kind};
-use plugin::{ExportEnv, Reply};
+use plugin::{Description, ExportEnv, Reply};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use wire::Method;
@@ -21,7 +21,7 @@ use wire::Method;
 #[allow(missing_debug_implementations)]
 pub struct ControlApi<V> {
     view: Arc<V>,
-    plugin_schemas: Value,
+    plugin_schemas: fn(&[Description]) -> Value,
     export_uri: String,
     prefix: String,
 }
@@ -40,9 +40,14 @@ pub struct Request<'a> {
 }
 
 impl<V: View> ControlApi<V> {
-    /// Over a view. `plugin_schemas` is what the Admin API answers to `plugins?all=true`; `export_uri` is
+    /// Over a view. `plugin_schemas` gives what the Admin API answers to `plugins?all=true`; `export_uri` is
     /// `plugin_attr.prometheus.export_uri`; `prefix` is the store's.
-    pub fn new(view: Arc<V>, plugin_schemas: Value, export_uri: Option<&str>, prefix: &str) -> Self {
+    pub fn new(
+        view: Arc<V>,
+        plugin_schemas: fn(&[Description]) -> Value,
+        export_uri: Option<&str>,
+        prefix: &str,
+    ) -> Self {
         let export_uri = export_uri.unwrap_or("/apisix/prometheus/metrics").to_owned();
         Self { view, plugin_schemas, export_uri, prefix: prefix.to_owned() }
     }
@@ -138,7 +143,7 @@ impl<V: View> ControlApi<V> {
     fn schemas(&self) -> Value {
         let source = |kind: Kind| (kind.schema_name().to_owned(), documents::schema(kind).source().clone());
         let main: Map<_, _> = MAIN_SCHEMAS.into_iter().map(source).collect();
-        json!({ "main": main, "plugins": self.plugin_schemas, "stream_plugins": {} })
+        json!({ "main": main, "plugins": (self.plugin_schemas)(&self.view.plugins()), "stream_plugins": {} })
     }
 
     fn document(&self, path: &str) -> Option<Document> {

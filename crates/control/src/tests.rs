@@ -106,7 +106,7 @@ impl View for Fake {
 }
 
 fn api(revision: Option<u64>, exports: bool) -> ControlApi<Fake> {
-    ControlApi::new(Arc::new(Fake { revision, exports }), json!({ "p": {} }), None, "/apisix")
+    ControlApi::new(Arc::new(Fake { revision, exports }), |_| json!({ "p": {} }), None, "/apisix")
 }
 
 fn shown(reply: &Reply) -> (u16, String) {

@@ -65,6 +65,7 @@ pub enum FlowError {
 
 /// What is in force, for whoever reads.
 struct Published {
+    plugins: ArcSwap<PluginSet>,
     documents: ArcSwap<DocumentsView>,
     snapshot: ArcSwap<Snapshot>,
     generation: AtomicU64,
@@ -75,7 +76,6 @@ struct Published {
 #[allow(missing_debug_implementations)]
 pub struct Flow {
     store: Arc<dyn Store>,
-    plugins: Arc<PluginSet>,
     shared: Arc<Shared>,
     published: Arc<Published>,
     queue: mpsc::Sender<Asked>,
@@ -106,16 +106,17 @@ impl Flow {
     ) -> Result<Arc<Self>, StoreError> {
         let mut compiler = Compiler::new(plugins.clone(), shared.clone(), router);
         let published = Arc::new(Published {
+            plugins: ArcSwap::new(plugins.clone()),
             documents: ArcSwap::default(),
             snapshot: ArcSwap::from_pointee(compiler.snapshot(0)),
             generation: AtomicU64::new(0),
         });
         let (queue, asked) = mpsc::channel(QUEUE);
-        let mut writer = Writer::new(store.clone(), plugins.clone(), shared.clone(), published.clone(), compiler);
+        let mut writer = Writer::new(store.clone(), plugins, shared.clone(), published.clone(), compiler);
         let revision = writer.reload().await?;
         let changes = store.changes_by_itself().then(|| store.watch(revision));
         tokio::spawn(writer.run(asked, changes));
-        Ok(Arc::new(Self { store, plugins, shared, published, queue }))
+        Ok(Arc::new(Self { store, shared, published, queue }))
     }
 
     /// Checks, stores and publishes changes, all or none. When it answers, the changes are durable and every request that
@@ -166,9 +167,9 @@ impl Flow {
         &self.published.generation
     }
 
-    /// The enabled plugins.
-    pub fn plugins(&self) -> &Arc<PluginSet> {
-        &self.plugins
+    /// The plugins that are enabled now.
+    pub fn plugins(&self) -> Arc<PluginSet> {
+        self.published.plugins.load_full()
     }
 
     /// Process-wide state.

@@ -55,6 +55,7 @@ pub fn upstreams(settings: &Settings) -> RegistryOptions {
         checks_nothing: settings.upstream.is_healthcheck_disabled,
         discovery: settings.dns_discovery.as_ref().map(|dns| DiscoveryOptions {
             servers: dns.servers.iter().filter_map(|text| settings::name_server(text)).collect(),
+            resolv_conf: dns.resolv_conf.as_ref().map(Into::into),
             order: dns.order.clone(),
         }),
     }

@@ -71,7 +71,13 @@ pub struct Enabled {
 pub struct PluginSet {
     by_name: HashMap<&'static str, Arc<Enabled>>,
     sorted: Vec<Arc<Enabled>>,
-    meta: Schema,
+    /// All that there are, enabled or not.
+    all: Arc<[Arc<Enabled>]>,
+    /// Those that settings enable; all when it is `None`.
+    configured: Option<Arc<[String]>>,
+    /// Those that the configuration itself enables instead.
+    declared: Option<Arc<[String]>>,
+    meta: Arc<Schema>,
     refuses_unknown_fields: bool,
     variable: Variable,
 }
@@ -146,9 +152,6 @@ impl PluginSet {
         let mut sorted = Vec::new();
         for description in all {
             let name = description.name;
-            if enabled.is_some_and(|names| !names.iter().any(|n| n == name)) {
-                continue;
-            }
             let broken = |reason: String| BrokenPlugin { name, reason };
             let files: Value = serde_json::from_str(description.spec.schema).map_err(|e| broken(e.to_string()))?;
             let compile = |part: &str| match files.get(part) {
@@ -176,11 +179,43 @@ impl PluginSet {
             }));
         }
         sorted.sort_by_key(|p| (-p.description.priority, p.description.name));
-        let by_name = sorted.iter().map(|p| (p.description.name, p.clone())).collect();
         let meta =
             Schema::compile(&meta_schema()).map_err(|e| BrokenPlugin { name: "_meta", reason: e.to_string() })?;
-        let refuses_unknown_fields = compat.is_safe(DifferenceId::UnknownPluginField);
-        Ok(Self { by_name, sorted, meta, refuses_unknown_fields, variable: Arc::new(|_| None) })
+        let everything = Self {
+            by_name: HashMap::new(),
+            sorted: Vec::new(),
+            all: sorted.into(),
+            configured: enabled.map(Into::into),
+            declared: None,
+            meta: Arc::new(meta),
+            refuses_unknown_fields: compat.is_safe(DifferenceId::UnknownPluginField),
+            variable: Arc::new(|_| None),
+        };
+        Ok(everything.enabling(None))
+    }
+
+    /// The set of these plugins, whatever settings say; of those that settings enable when it is `None`.
+    #[must_use]
+    pub fn enabling(&self, declared: Option<Arc<[String]>>) -> Self {
+        let names = declared.as_ref().or(self.configured.as_ref());
+        let is_enabled =
+            |p: &Arc<Enabled>| names.is_none_or(|names| names.iter().any(|name| name == p.description.name));
+        let sorted: Vec<_> = self.all.iter().filter(|p| is_enabled(p)).cloned().collect();
+        Self {
+            by_name: sorted.iter().map(|p| (p.description.name, p.clone())).collect(),
+            sorted,
+            all: self.all.clone(),
+            configured: self.configured.clone(),
+            declared,
+            meta: self.meta.clone(),
+            refuses_unknown_fields: self.refuses_unknown_fields,
+            variable: self.variable.clone(),
+        }
+    }
+
+    /// The plugins that the configuration itself enables.
+    pub fn declared(&self) -> Option<&Arc<[String]>> {
+        self.declared.as_ref()
     }
 
     /// With an environment that `$env://` leads to; without one it leads nowhere.
@@ -200,6 +235,31 @@ impl PluginSet {
     /// Whether a field that no schema knows is refused.
     pub fn refuses_unknown_fields(&self) -> bool {
         self.refuses_unknown_fields
+    }
+
+    /// Lets every plugin take its settings in that is not in the set before. One that cannot is left out.
+    pub fn prepare_new(&mut self, before: &Self, shared: &Arc<Shared>) {
+        self.sorted.retain(|plugin| {
+            if before.by_name.contains_key(plugin.description.name) {
+                return true;
+            }
+            match (plugin.description.prepare)(&plugin.attr, shared) {
+                Ok(notices) => {
+                    notices.into_iter().for_each(|notice| tracing::warn!(notice, "a setting without effect"));
+                    true
+                }
+                Err(error) => {
+                    tracing::error!(plugin = plugin.description.name, %error, "a plugin cannot be enabled");
+                    false
+                }
+            }
+        });
+        self.by_name = self.sorted.iter().map(|p| (p.description.name, p.clone())).collect();
+        for name in self.declared.iter().flat_map(|names| names.iter()) {
+            if !self.all.iter().any(|plugin| plugin.description.name == name) {
+                tracing::warn!(plugin = %name, "there is no such plugin in this version, what uses it is closed");
+            }
+        }
     }
 
     /// Lets every plugin take its settings in. Gives a line for each setting without effect.

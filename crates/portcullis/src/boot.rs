@@ -168,6 +168,7 @@ fn log_path(settings: &Settings, path: &str) -> PathBuf {
 fn dns(settings: &Settings) -> DnsOptions {
     DnsOptions {
         servers: settings.dns.servers.iter().filter_map(|text| name_server(text)).collect(),
+        resolv_conf: None,
         valid: settings.dns.valid,
         timeout: settings.dns.timeout,
     }
@@ -285,8 +286,8 @@ fn start_apis(settings: &Settings, source: &Source, flow: &Arc<Flow>, stop: &Arc
     let admin_limits = Limits { request_body: None, ..options::limits(settings) };
     let attr = settings.plugin_attr.get("prometheus").cloned().unwrap_or_default();
     let export_uri = attr.get("export_uri").and_then(Value::as_str);
-    let schemas = admin::plugin_schemas(&flow.plugins().iter().map(|p| p.description).collect::<Vec<_>>());
-    let control = Arc::new(ControlApi::new(live.clone(), schemas, export_uri, &settings.deployment.etcd.prefix));
+    let control =
+        Arc::new(ControlApi::new(live.clone(), admin::plugin_schemas, export_uri, &settings.deployment.etcd.prefix));
     if settings.admin.is_enabled {
         made_key = needs_key(settings).then(|| key_path(settings));
         let api = Arc::new(AdminApi::new(live, admin_settings(settings)?));
@@ -298,7 +299,7 @@ fn start_apis(settings: &Settings, source: &Source, flow: &Arc<Flow>, stop: &Arc
     let endpoints = [
         ("control", settings.control.as_ref().map(|e| e.0), Face::Control),
         ("status", settings.status.as_ref().map(|e| e.0), Face::Status),
-        ("export", export_addr(&attr, flow.plugins()), Face::Export),
+        ("export", export_addr(&attr, &flow.plugins()), Face::Export),
     ];
     for (name, addr, face) in endpoints {
         let Some(addr) = addr else { continue };

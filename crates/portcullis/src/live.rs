@@ -60,11 +60,11 @@ impl Configuration for Live {
     }
 
     fn check(&self, key: &Key, value: &Value) -> Result<(), String> {
-        check::check_alone(self.flow.plugins(), self.flow.shared(), key, value)
+        check::check_alone(&self.flow.plugins(), self.flow.shared(), key, value)
     }
 
     fn check_delete(&self, key: &Key) -> Result<(), String> {
-        check::check_delete(&self.flow.documents(), self.flow.plugins(), key)
+        check::check_delete(&self.flow.documents(), &self.flow.plugins(), key)
     }
 
     async fn write(&self, changes: Vec<Change>) -> Result<(), WriteError> {
@@ -108,9 +108,10 @@ impl control::View for Live {
     fn completed(&self, document: &Document) -> Value {
         let mut value = document.value.clone();
         documents::schema(document.key.kind()).fill_defaults(&mut value);
-        if let Some(plugins) = value.get_mut("plugins").and_then(Value::as_object_mut) {
-            for (name, conf) in plugins {
-                *conf = self.flow.plugins().fill(name, conf);
+        if let Some(written) = value.get_mut("plugins").and_then(Value::as_object_mut) {
+            let plugins = self.flow.plugins();
+            for (name, conf) in written {
+                *conf = plugins.fill(name, conf);
             }
         }
         value

@@ -32,6 +32,8 @@ pub struct Entry {
     pub created: Revision,
     /// The write that last changed it.
     pub modified: Revision,
+    /// Where it stands among the others, in a source with an order of its own.
+    pub order: Option<u64>,
     /// Why this document must not be used, though it is stored: a secret in it that could not be opened.
     /// Such a secret is `null` in the document.
     pub problem: Option<String>,
@@ -49,6 +51,8 @@ impl Entry {
 pub struct Documents {
     /// The documents in the order they were created; those created by the same batch in the order of their keys.
     pub entries: Vec<Entry>,
+    /// The plugins that are enabled, where the source says so.
+    pub plugins: Option<Arc<[String]>>,
     /// The revision at which this was read; watch from here to see what follows.
     pub revision: Revision,
 }

@@ -3,7 +3,7 @@
 //! Watchers share one bounded log of keys and look the documents up when they are told. So a stalled watcher costs
 //! nothing, however large the documents: it either finds its place in the log again or is asked to load anew.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
@@ -27,10 +27,19 @@ pub(crate) struct Plan<'a> {
     documents: BTreeMap<DocKey, Option<Entry>>,
     marks: Vec<Mark>,
     revision: Revision,
+    plugins: Option<Option<Arc<[String]>>>,
+}
+
+/// What a document becomes.
+pub(crate) struct New {
+    pub(crate) text: Arc<str>,
+    pub(crate) order: Option<u64>,
+    pub(crate) problem: Option<String>,
 }
 
 struct State {
     documents: BTreeMap<DocKey, Entry>,
+    plugins: Option<Arc<[String]>>,
     revision: Revision,
     log: VecDeque<Mark>,
     /// Changes up to and including this revision may be missing from the log.
@@ -56,7 +65,7 @@ impl Ledger {
         let mut entries: Vec<Entry> = state.documents.values().cloned().collect();
         // Stable, so that documents of one batch stay in the order of their keys.
         entries.sort_by_key(|entry| entry.created);
-        Documents { entries, revision: state.revision }
+        Documents { entries, plugins: state.plugins.clone(), revision: state.revision }
     }
 
     pub(crate) fn revision(&self) -> Revision {
@@ -65,7 +74,7 @@ impl Ledger {
 
     /// Starts working out a group of batches. Only one plan may exist at a time.
     pub(crate) fn plan(&self) -> Plan<'_> {
-        Plan { ledger: self, documents: BTreeMap::new(), marks: Vec::new(), revision: self.revision() }
+        Plan { ledger: self, documents: BTreeMap::new(), marks: Vec::new(), revision: self.revision(), plugins: None }
     }
 
     /// Replaces everything, after the backend found that it holds something else than was thought.
@@ -75,9 +84,9 @@ impl Ledger {
         self.latest.send_replace(revision);
     }
 
-    /// The keys of all documents.
-    pub(crate) fn keys(&self) -> Vec<DocKey> {
-        self.state.read().documents.keys().cloned().collect()
+    /// The keys of all documents, and where these stand.
+    pub(crate) fn orders(&self) -> HashMap<DocKey, Option<u64>> {
+        self.state.read().documents.iter().map(|(key, entry)| (key.clone(), entry.order)).collect()
     }
 
     pub(crate) fn watch(&self, from: Revision) -> ChangeStream {
@@ -113,6 +122,7 @@ impl Plan<'_> {
                         text: value.to_string().into(),
                         created: found.map_or(revision, |(created, _)| created),
                         modified: revision,
+                        order: None,
                         problem: None,
                     };
                     (key, Some(entry))
@@ -129,13 +139,13 @@ impl Plan<'_> {
         Ok(revision)
     }
 
-    /// Adds a write that makes a document what `text` is, or takes it away; one that is so already is left as it is.
-    pub(crate) fn follow(&mut self, key: DocKey, new: Option<(Arc<str>, Option<String>)>) {
+    /// Adds a write that makes a document what `new` is, or takes it away; one that is so already is left as it is.
+    pub(crate) fn follow(&mut self, key: DocKey, new: Option<New>) {
         let created = {
             let state = self.ledger.state.read();
             let old = state.documents.get(&key);
             let is_same = match (old, &new) {
-                (Some(old), Some((text, problem))) => old.text == *text && old.problem == *problem,
+                (Some(old), Some(new)) => (&old.text, old.order, &old.problem) == (&new.text, new.order, &new.problem),
                 (None, None) => true,
                 _ => false,
             };
@@ -146,14 +156,23 @@ impl Plan<'_> {
         };
         let revision = self.reserve();
         self.marks.push(Mark { revision, key: key.clone(), deleted: new.is_none() });
-        let entry = new.map(|(text, problem)| Entry {
+        let entry = new.map(|New { text, order, problem }| Entry {
             key: key.clone(),
             text,
             created: created.unwrap_or(revision),
             modified: revision,
+            order,
             problem,
         });
         self.documents.insert(key, entry);
+    }
+
+    /// Says which plugins are enabled. Watchers have to load everything again when these are others than before.
+    pub(crate) fn enable(&mut self, plugins: Option<Arc<[String]>>) {
+        if self.ledger.state.read().plugins != plugins {
+            self.reserve();
+            self.plugins = Some(plugins);
+        }
     }
 
     /// Adds a write that changes no document.
@@ -183,6 +202,11 @@ impl Plan<'_> {
         }
         state.revision = self.revision;
         state.remember(self.marks);
+        if let Some(plugins) = self.plugins {
+            state.plugins = plugins;
+            state.log.clear();
+            state.forgotten = self.revision;
+        }
         drop(state);
         self.ledger.latest.send_replace(self.revision);
     }
@@ -205,6 +229,7 @@ impl State {
             revision: documents.revision,
             forgotten: documents.revision,
             log: VecDeque::new(),
+            plugins: documents.plugins,
             documents: documents.entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect(),
         }
     }

@@ -53,7 +53,7 @@ impl InProcess {
         let variable = |name: &str| ENVIRONMENT.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
         let plugins = plugins.with_environment(Arc::new(variable));
         let flow = runtime.block_on(Flow::open(Arc::new(Memory::new()), Arc::new(plugins), shared.clone())).unwrap();
-        let dns = DnsOptions { servers: Vec::new(), valid: None, timeout: settings.dns.timeout };
+        let dns = DnsOptions { servers: Vec::new(), resolv_conf: None, valid: None, timeout: settings.dns.timeout };
         let (options, resolver) = (Rc::new(options::options(&settings)), Rc::new(Resolver::new(dns)));
         let edge = Edge::new(flow.clone(), options, resolver, None, shared);
         Self { runtime, flow, edge, upstream: FakeUpstream::default() }

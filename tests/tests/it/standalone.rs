@@ -249,6 +249,74 @@ fn counters_outlive_changes_of_other_objects() {
 }
 
 #[test]
+fn the_order_of_a_file_decides_among_equals() {
+    let (one, two, three) = (Upstream::hello(), Upstream::hello(), Upstream::hello());
+    let version = |order: &[(&str, &Upstream)]| {
+        let routes: String = order.iter().map(|(id, upstream)| route(id, "/a", upstream)).collect();
+        format!("routes:\n{routes}#END")
+    };
+    let file = Standalone::start(&version(&[("1", &one)]));
+    let versions: [&[(&str, &Upstream)]; 5] = [
+        &[("1", &one), ("2", &two)],
+        // One that comes later, and stands before those that were there.
+        &[("3", &three), ("1", &one), ("2", &two)],
+        &[("2", &two), ("3", &three), ("1", &one)],
+        &[("1", &one), ("3", &three)],
+        &[("3", &three), ("1", &one)],
+    ];
+    for order in versions {
+        file.replace(version(order));
+        let ids: Vec<&str> = order.iter().map(|(id, _)| *id).collect();
+        wait_for("the file to be taken", || {
+            let routes: Value = serde_json::from_str(&get(file.control, "/v1/routes").text()).unwrap();
+            let shown: Vec<&str> =
+                routes.as_array().unwrap().iter().map(|route| route["value"]["id"].as_str().unwrap()).collect();
+            (shown == ids).then_some(())
+        });
+        let counts = || [&one, &two, &three].map(|upstream| upstream.requests().len());
+        let before = counts();
+        assert_eq!(file.ask("/a").status(), 200);
+        let after = counts();
+        let first = ["1", "2", "3"].iter().position(|id| *id == ids[0]).unwrap();
+        assert_eq!(after[first], before[first] + 1, "{ids:?}");
+    }
+}
+
+#[test]
+fn the_plugins_that_a_file_lists_are_those_that_are_enabled() {
+    let upstream = Upstream::hello();
+    let guarded = |id: &str, plugins: &str| {
+        format!("- {{id: {id}, uri: /{id}, plugins: {{{plugins}}}, upstream: {{nodes: {{'{}': 1}}}}}}\n", upstream.addr)
+    };
+    let counted = guarded("counted", "limit-count: {count: 2, time_window: 3600, rejected_code: 429}");
+    // Nothing behind the name of a plugin is all of its defaults.
+    let routes = format!("routes:\n{counted}{}{}", guarded("keyed", "key-auth: "), route("plain", "/plain", &upstream));
+    let file = Standalone::start(&format!("{routes}#END"));
+    let statuses = || ["/counted", "/keyed", "/plain"].map(|path| file.ask(path).status());
+    assert_eq!(statuses(), [200, 401, 200]);
+
+    file.replace(format!("{routes}plugins: [{{name: limit-count}}, {{name: mqtt-proxy, stream: true}}]\n#END"));
+    file.wait_for_status("/keyed", 503);
+    // What is left out closes what it should protect, and what stays has not forgotten what it has counted.
+    assert_eq!([file.ask("/counted").status(), file.ask("/counted").status()], [200, 429]);
+    assert_eq!(file.ask("/plain").status(), 200);
+    let report = file.report();
+    assert_eq!(report["problems"][0]["key"], "/routes/keyed");
+    assert_eq!(report["problems"][0]["message"], "unknown plugin [key-auth]");
+    let schema: Value = serde_json::from_str(&get(file.control, "/v1/schema").text()).unwrap();
+    assert_eq!(schema["plugins"].as_object().unwrap().keys().collect::<Vec<_>>(), ["limit-count"]);
+
+    file.replace(format!("{routes}plugins:\n#END"));
+    file.wait_for_status("/counted", 503);
+    assert_eq!([file.ask("/keyed").status(), file.ask("/plain").status()], [503, 200]);
+
+    file.replace(format!("{routes}#END"));
+    file.wait_for_status("/keyed", 401);
+    assert_eq!(file.report()["problems"], json!([]));
+    assert_eq!([file.ask("/counted").status(), file.ask("/plain").status()], [200, 200]);
+}
+
+#[test]
 fn a_file_is_waited_for() {
     let upstream = Upstream::hello();
     let file = Standalone::start_in(&[], None, json!({}));

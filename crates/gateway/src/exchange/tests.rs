@@ -165,7 +165,8 @@ impl Gate {
                     Write::Put { key, value, expect: Expect::Any }
                 });
                 flow.write(writes.collect()).await.unwrap();
-                let dns = DnsOptions { servers: Vec::new(), valid: None, timeout: Duration::from_secs(1) };
+                let dns =
+                    DnsOptions { servers: Vec::new(), resolv_conf: None, valid: None, timeout: Duration::from_secs(1) };
                 let resolver = Rc::new(Resolver::new(dns));
                 let edge = Edge::new(flow, Rc::new(options()), resolver, None, worker_shared);
                 let listener = engine::bind(([127, 0, 0, 1], 0).into(), false).unwrap();

@@ -28,7 +28,7 @@ impl Collection {
     fn order(&self) -> &[Arc<Kept>] {
         self.order.get_or_init(|| {
             let mut order: Vec<_> =
-                self.documents.iter().map(|(_, kept)| (kept.created, kept.modified, kept.clone())).collect();
+                self.documents.iter().map(|(_, kept)| (kept.place, kept.modified, kept.clone())).collect();
             order.sort_unstable_by(|a, b| (a.0, a.1, &a.2.key).cmp(&(b.0, b.1, &b.2.key)));
             order.into_iter().map(|(.., kept)| kept).collect()
         })
@@ -41,6 +41,8 @@ pub(super) struct Kept {
     text: Arc<str>,
     created: u64,
     modified: u64,
+    /// Where it stands in a list.
+    place: u64,
 }
 
 impl Kept {
@@ -126,7 +128,8 @@ impl DocumentsView {
         }
         let created = created.or_else(|| Some(old.as_ref()?.created)).unwrap_or(revision);
         if let Some(collection) = self.collections.entry(key.kind().collection().as_bytes(), Collection::default) {
-            let kept = Kept { key, text: written.text.clone(), created, modified: revision };
+            let place = written.order.unwrap_or(created);
+            let kept = Kept { key, text: written.text.clone(), created, modified: revision, place };
             collection.documents.insert(path.as_bytes(), Arc::new(kept));
             collection.order.take();
         }

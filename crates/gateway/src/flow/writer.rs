@@ -190,19 +190,33 @@ impl Writer {
     pub(super) async fn reload(&mut self) -> Result<Revision, StoreError> {
         let loaded = self.store.load().await?;
         let mut known: HashMap<Key, u64> = self.view.revisions().collect();
+        let has_other_plugins = self.plugins.declared() != loaded.plugins.as_ref();
         let mut puts = Vec::new();
         for entry in loaded.entries {
             let Some(key) = key_of(&entry) else { continue };
-            if known.remove(&key) != Some(entry.modified.0) {
+            let is_same = known.remove(&key) == Some(entry.modified.0);
+            if !is_same || has_other_plugins {
                 puts.push((key, entry));
             }
         }
         for gone in known.into_keys() {
             self.forget(&gone);
         }
+        if has_other_plugins {
+            self.enable(loaded.plugins);
+        }
         self.take(puts);
         self.publish(loaded.revision.0);
         Ok(loaded.revision)
+    }
+
+    /// Enables other plugins. Nothing is in force after that before all documents are taken over again.
+    fn enable(&mut self, names: Option<Arc<[String]>>) {
+        let mut plugins = self.plugins.enabling(names);
+        plugins.prepare_new(&self.plugins, &self.shared);
+        self.plugins = Arc::new(plugins);
+        self.compiler.begin_with(self.plugins.clone());
+        self.view = DocumentsView::default();
     }
 
     /// Follows what the store says that changed, with one snapshot for all that it says at once.
@@ -243,10 +257,12 @@ impl Writer {
     /// Takes over what was stored by somebody else.
     fn take(&mut self, mut puts: Vec<(Key, Entry)>) {
         // What others refer to comes first, so that nothing is compiled twice.
-        puts.sort_by(|(a, one), (b, other)| (rank(a.kind()), one.created, a).cmp(&(rank(b.kind()), other.created, b)));
+        let place = |entry: &Entry| entry.order.unwrap_or(entry.created.0);
+        puts.sort_by(|(a, one), (b, other)| (rank(a.kind()), place(one), a).cmp(&(rank(b.kind()), place(other), b)));
         for (key, entry) in puts {
             let value = entry.value();
-            let written = Written { value: &value, text: entry.text, place: self.store.place(&entry.key) };
+            let place = self.store.place(&entry.key);
+            let written = Written { value: &value, text: entry.text, order: entry.order, place };
             self.compiler.change(&key, self.view.text(&key).as_deref(), Some(&written), entry.problem.as_deref());
             self.view.put(&self.plugins, key, &written, entry.modified.0, Some(entry.created.0));
         }
@@ -352,6 +368,7 @@ impl Writer {
 
     fn publish(&mut self, revision: u64) {
         let snapshot = Arc::new(self.compiler.snapshot(revision));
+        self.published.plugins.store(self.plugins.clone());
         self.published.documents.store(Arc::new(self.view.clone()));
         self.retired.push(self.published.snapshot.swap(snapshot));
         self.published.generation.fetch_add(1, Ordering::Release);

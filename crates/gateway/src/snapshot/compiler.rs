@@ -85,6 +85,16 @@ impl Compiler {
         }
     }
 
+    /// Begins again with other plugins. Every document has to be compiled again then; what stays as it was keeps its instances.
+    pub(crate) fn begin_with(&mut self, plugins: Arc<PluginSet>) {
+        let mut slots = std::mem::take(&mut self.slots);
+        for kept in slots.values_mut() {
+            kept.retain(|(name, ..)| plugins.get(name).is_some());
+        }
+        let fresh = Self::new(plugins, self.shared.clone(), self.snapshot.routes.router());
+        *self = Self { slots, ..fresh };
+    }
+
     /// The snapshot of all changes so far.
     pub(crate) fn snapshot(&mut self, revision: u64) -> Snapshot {
         self.snapshot.revision = self.snapshot.revision.max(revision);

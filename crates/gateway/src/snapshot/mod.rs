@@ -26,13 +26,15 @@ use wire::Method;
 pub(crate) struct Written<'a> {
     pub(crate) value: &'a Value,
     pub(crate) text: Arc<str>,
+    /// Where it stands among its equals, in a source with an order of its own.
+    pub(crate) order: Option<u64>,
     /// Where an operator finds it, such as a file and a line.
     pub(crate) place: Option<String>,
 }
 
 impl<'a> Written<'a> {
     pub(crate) fn new(value: &'a Value) -> Self {
-        Self { value, text: value.to_string().into(), place: None }
+        Self { value, text: value.to_string().into(), order: None, place: None }
     }
 }
 

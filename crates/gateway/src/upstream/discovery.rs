@@ -106,7 +106,8 @@ impl Discovery {
     }
 
     pub(super) fn lookups(&self, options: DiscoveryOptions) -> Lookups {
-        let dns = dns::DnsOptions { servers: options.servers, valid: None, timeout: Duration::from_secs(2) };
+        let DiscoveryOptions { servers, resolv_conf, .. } = options;
+        let dns = dns::DnsOptions { servers, resolv_conf, valid: None, timeout: Duration::from_secs(2) };
         let resolver = dns::resolver(&dns, 0);
         Lookups { resolver, order: options.order.into(), slots: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
     }

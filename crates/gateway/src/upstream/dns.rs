@@ -10,12 +10,14 @@ use futures_util::{
 };
 use hickory_resolver::{
     TokioResolver,
-    config::{NameServerConfig, ResolverConfig},
+    config::{NameServerConfig, ResolverConfig, ResolverOpts},
     net::runtime::TokioRuntimeProvider,
+    system_conf::parse_resolv_conf,
 };
 use std::{
     cell::{OnceCell, RefCell},
     net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -38,8 +40,10 @@ pub struct Unresolved {
 /// Where names are resolved.
 #[derive(Debug, Clone)]
 pub struct DnsOptions {
-    /// Name servers; those of `/etc/resolv.conf` when empty.
+    /// Name servers; those of `resolv_conf` when empty.
     pub servers: Vec<SocketAddr>,
+    /// A file with name servers and search domains; `None` is `/etc/resolv.conf`.
+    pub resolv_conf: Option<PathBuf>,
     /// How long an answer counts, instead of its TTL.
     pub valid: Option<Duration>,
     /// Time for one lookup.
@@ -150,13 +154,25 @@ async fn ask(resolver: TokioResolver, name: Box<str>, options: DnsOptions) -> (A
     }
 }
 
+/// The name servers and search domains that a file says.
+///
+/// # Errors
+/// It cannot be read, or names no server.
+pub fn read_resolv_conf(path: &Path) -> Result<(ResolverConfig, ResolverOpts), String> {
+    let wrong = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let text = std::fs::read(path).map_err(|error| wrong(&error))?;
+    parse_resolv_conf(text).map_err(|error| wrong(&error))
+}
+
 /// A resolver that keeps so many answers itself.
 ///
 /// # Errors
 /// Why there is none: the system's configuration cannot be read.
 pub(super) fn resolver(options: &DnsOptions, cache: u64) -> Result<TokioResolver, String> {
     let mut builder = if options.servers.is_empty() {
-        TokioResolver::builder_tokio().map_err(|error| error.to_string())?
+        let path = options.resolv_conf.as_deref().unwrap_or(Path::new("/etc/resolv.conf"));
+        let (config, options) = read_resolv_conf(path)?;
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options)
     } else {
         let servers = options.servers.iter().map(|server| {
             let mut config = NameServerConfig::udp_and_tcp(server.ip());

@@ -31,8 +31,10 @@ pub struct RegistryOptions {
 /// `discovery.dns`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiscoveryOptions {
-    /// Name servers; those of `/etc/resolv.conf` when empty.
+    /// Name servers; those of `resolv_conf` when empty.
     pub servers: Vec<std::net::SocketAddr>,
+    /// A file with name servers and search domains; `None` is `/etc/resolv.conf`.
+    pub resolv_conf: Option<std::path::PathBuf>,
     /// What is asked for, in this order, until there is an answer.
     pub order: Vec<model::settings::RecordType>,
 }

@@ -7,7 +7,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::documents::{Key, KeyError, Kind};
 use crate::yaml::{self, Item, MissingVariable, YamlError, substitute, substitute_values};
@@ -19,6 +19,16 @@ pub enum Format {
     Yaml,
     /// `apisix.json`.
     Json,
+}
+
+/// What a file says.
+#[derive(Default)]
+#[allow(missing_debug_implementations)] // it may hold secrets
+pub struct Contents {
+    /// Its documents, in their order.
+    pub documents: Vec<Declared>,
+    /// The names under `plugins`: these plugins are enabled then, whatever `config.yaml` says.
+    pub plugins: Option<Vec<String>>,
 }
 
 /// A document that a file declares.
@@ -65,7 +75,7 @@ pub fn read(
     format: Format,
     is_lenient: bool,
     env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Vec<Declared>, Refused> {
+) -> Result<Contents, Refused> {
     let mut reader = Reader { is_lenient, ..Reader::default() };
     let rest = match format {
         Format::Yaml => {
@@ -73,7 +83,10 @@ pub fn read(
                 return Err(Refused::NoEnd);
             }
             let text = substitute(text, env)?;
-            yaml::parse_items(&text, &mut |item| reader.item(item))?
+            yaml::parse_items(&text, &mut |mut item| {
+                fill_plugins(&mut item.value);
+                reader.item(item);
+            })?
         }
         Format::Json => {
             let mut missing = None;
@@ -85,13 +98,26 @@ pub fn read(
                 return Err(missing.into());
             }
             substitute_values(&mut rest, env)?;
+            // In YAML nothing is a list of none, here it is nothing.
+            if let Some(sections) = rest.as_object_mut().filter(|sections| sections.get(PLUGINS) == Some(&Value::Null))
+            {
+                sections.shift_remove(PLUGINS);
+            }
             rest
         }
     };
     reader.rest(rest);
     match reader.refused {
         Some(refused) => Err(refused),
-        None => Ok(reader.declared),
+        None => Ok(reader.contents),
+    }
+}
+
+/// In YAML a plugin without settings is a name with nothing behind it, which APISIX reads as an empty object.
+pub fn fill_plugins(item: &mut Value) {
+    let plugins = item.get_mut("plugins").and_then(Value::as_object_mut);
+    for conf in plugins.into_iter().flat_map(Map::values_mut).filter(|conf| conf.is_null()) {
+        *conf = Value::Object(Map::new());
     }
 }
 
@@ -143,8 +169,8 @@ fn takes_id(key: &Key) -> bool {
 #[derive(Default)]
 struct Reader {
     is_lenient: bool,
-    declared: Vec<Declared>,
-    /// The place in `declared` of each key.
+    contents: Contents,
+    /// The place in `contents.documents` of each key.
     places: HashMap<Key, usize>,
     /// The section that is being read, and how many items it had.
     section: String,
@@ -158,30 +184,52 @@ impl Reader {
         if self.refused.is_some() {
             return;
         }
-        if self.items == 0 || self.section != item.section {
-            self.kind = section(&item.section);
-            self.section = item.section;
+        let Item { section: name, line, mut value } = item;
+        if self.items == 0 || self.section != name {
+            self.kind = section(&name);
+            self.section = name;
             self.items = 0;
         }
         self.items += 1;
+        if self.section == PLUGINS {
+            return self.plugin(line, &value);
+        }
         let Some(kind) = self.kind else { return };
-        let Item { line, mut value, .. } = item;
         let (key, checked) = declare(kind, self.items, &mut value);
         let Some(key) = key else {
             return self.refuse(line, checked.err().unwrap_or_default());
         };
         let declared = Declared { key: key.clone(), value, line, problem: checked.err() };
         let Some(&place) = self.places.get(&key) else {
-            self.places.insert(key, self.declared.len());
-            return self.declared.push(declared);
+            self.places.insert(key, self.contents.documents.len());
+            return self.contents.documents.push(declared);
         };
-        let Some(first) = self.declared.get_mut(place) else { return };
+        let Some(first) = self.contents.documents.get_mut(place) else { return };
         if self.is_lenient {
             *first = declared;
         } else {
             let (what, id, first) = (id_name(&key), first_id(&key), first.line);
             let reason = format!("found duplicate {what} {id} in {}, it is also on line {first}", self.section);
             self.refuse(line, reason);
+        }
+    }
+
+    /// An item of the list of enabled plugins. Those below HTTP are none of ours.
+    fn plugin(&mut self, line: usize, item: &Value) {
+        let name = item.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
+        let is_stream = match item.get("stream") {
+            None | Some(Value::Bool(false)) => Some(false),
+            Some(Value::Bool(true)) => Some(true),
+            Some(_) => None,
+        };
+        match (name, is_stream) {
+            (Some(name), Some(is_stream)) => {
+                let names = self.contents.plugins.get_or_insert_default();
+                if !is_stream {
+                    names.push(name.to_owned());
+                }
+            }
+            _ => self.refuse(line, format!("{PLUGINS}: an item needs a name, and stream is true or false")),
         }
     }
 
@@ -197,11 +245,10 @@ impl Reader {
             if is_version || name.starts_with("x-") {
                 continue;
             }
-            if name == "plugins" && !value.is_null() {
-                let reason = "plugins: the list of plugins is read from config.yaml only, set it there";
-                return self.refuse(1, reason.to_owned());
-            }
-            if section(&name).is_none() {
+            if name == PLUGINS {
+                // Even a list of none is one.
+                self.contents.plugins.get_or_insert_default();
+            } else if section(&name).is_none() {
                 if self.is_lenient {
                     continue;
                 }
@@ -224,6 +271,9 @@ impl Reader {
     }
 }
 
+/// The section of the plugins that are enabled.
+const PLUGINS: &str = "plugins";
+
 /// The kind that a section declares.
 pub fn section(name: &str) -> Option<Kind> {
     Kind::from_collection(name).filter(|kind| has_section(*kind))
@@ -236,7 +286,7 @@ fn has_section(kind: Kind) -> bool {
 
 fn unknown(name: &str) -> String {
     let known: Vec<&str> = Kind::ALL.into_iter().filter(|kind| has_section(*kind)).map(Kind::collection).collect();
-    format!("unknown section \"{name}\": there are {}, and what begins with x-", known.join(", "))
+    format!("unknown section \"{name}\": there are {}, {PLUGINS}, and what begins with x-", known.join(", "))
 }
 
 fn id_name(key: &Key) -> &'static str {

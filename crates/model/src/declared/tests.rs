@@ -6,7 +6,7 @@ fn env(name: &str) -> Option<String> {
 }
 
 fn yaml(text: &str) -> Result<Vec<Declared>, Refused> {
-    read(text, Format::Yaml, false, &env)
+    read(text, Format::Yaml, false, &env).map(|contents| contents.documents)
 }
 
 fn lines(declared: &[Declared]) -> Vec<(String, usize)> {
@@ -63,7 +63,7 @@ x-shared: {a: 1}
 fn json_has_the_same_meaning() {
     let text = "{\n\"routes\": [\n{\"uri\": \"/a\",\n\"x\": \"${{PORT}}\"}, {\"id\": 2},\n\n{\"id\": \"3\"}], \"ssls\": null,\n\
                 \"consumers\": [ {\"username\": \"jack\"} ] }\n";
-    let declared = read(text, Format::Json, false, &env).unwrap();
+    let declared = read(text, Format::Json, false, &env).unwrap().documents;
     let want = [at("/routes/arr_1", 3), at("/routes/2", 4), at("/routes/3", 6), at("/consumers/jack", 7)];
     assert_eq!(lines(&declared), want);
     assert_eq!(declared[0].value["x"], 9080);
@@ -102,9 +102,11 @@ fn a_file_that_could_be_read_in_two_ways_is_refused() {
         ("routes: {}\n#END", "line 1: routes must be a list"),
         ("- routes\n#END", "line 1: the file must be a mapping of lists such as routes"),
         (
-            "plugins: [{name: cors}]\n#END",
-            "line 1: plugins: the list of plugins is read from config.yaml only, set it there",
+            "routes: []\nplugins:\n- name: a\n- cors\n#END",
+            "line 4: plugins: an item needs a name, and stream is true or false",
         ),
+        ("plugins: [{name: a, stream: 1}]\n#END", "line 1: plugins: an item needs a name, and stream is true or false"),
+        ("plugins: {}\n#END", "line 1: plugins must be a list"),
         ("secrets: [{uri: x}]\n#END", "line 1: missing secret id"),
         ("routes: [{uri: '${{NOPE}}'}]\n#END", "failed to handle configuration: can't find environment variable NOPE"),
     ] {
@@ -143,7 +145,43 @@ fn json_is_refused_with_its_line() {
 #[test]
 fn lenient_as_apisix() {
     let text = "global_rule: [{id: 1}]\nroutes:\n- {id: 1, uri: /a}\n- {id: 2}\n- {id: 1, uri: /b}\n#END";
-    let declared = read(text, Format::Yaml, true, &env).unwrap();
+    let declared = read(text, Format::Yaml, true, &env).unwrap().documents;
     assert_eq!(lines(&declared), [at("/routes/1", 5), at("/routes/2", 4)]);
     assert_eq!(declared[0].value["uri"], "/b");
+}
+
+#[test]
+fn enabled_plugins_are_listed() {
+    for (format, text, want) in [
+        (Format::Yaml, "routes: []\n#END", None),
+        (
+            Format::Yaml,
+            "plugins:\n- name: a\n- {name: b, stream: true}\n- {name: c, stream: false}\n#END",
+            Some(&["a", "c"][..]),
+        ),
+        (Format::Yaml, "plugins: [{name: a, stream: true}]\n#END", Some(&[])),
+        (Format::Yaml, "x: &x [{name: a}]\nplugins: *x\n#END", Some(&["a"])),
+        (Format::Yaml, "plugins: []\n#END", Some(&[])),
+        (Format::Yaml, "plugins:\n#END", Some(&[])),
+        (Format::Json, r#"{"plugins": null}"#, None),
+        (Format::Json, r#"{"plugins": [{"name": "a"}]}"#, Some(&["a"])),
+    ] {
+        let contents = read(text, format, true, &env).unwrap();
+        assert_eq!(
+            contents.plugins.as_deref(),
+            want.map(|names| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).as_deref(),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_plugin_may_have_nothing_behind_its_name() {
+    let declared = yaml("routes: [{uri: /a, plugins: {key-auth: , b: {c: null}}, upstream: null}]\n#END").unwrap();
+    let want =
+        json!({ "uri": "/a", "plugins": { "key-auth": {}, "b": { "c": null } }, "upstream": null, "id": "arr_1" });
+    assert_eq!(declared[0].value, want);
+    let json = r#"{"routes": [{"plugins": {"a": null}}]}"#;
+    let declared = read(json, Format::Json, false, &env).unwrap().documents;
+    assert_eq!(declared[0].value["plugins"], json!({ "a": null }));
 }

@@ -9,8 +9,10 @@ use super::units::FromSetting;
 /// `discovery.dns`: services whose nodes are DNS records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsDiscovery {
-    /// Servers, `address` or `address:port`; empty: those of `/etc/resolv.conf`.
+    /// Servers, `address` or `address:port`; empty: those of `resolv_conf`.
     pub servers: Vec<String>,
+    /// A file with servers and search domains; `None` is the system's.
+    pub resolv_conf: Option<String>,
     /// What is asked for, in this order, until there is an answer.
     pub order: Vec<RecordType>,
 }
@@ -36,9 +38,7 @@ impl DnsDiscovery {
         };
         match (&servers, &resolv_conf) {
             (None, None) if order.is_none() => return Ok(None),
-            (Some(_), None) => {}
-            (None, Some(path)) if path == "/etc/resolv.conf" => {}
-            (None, Some(path)) => return Err(wrong("discovery.dns.resolv_conf", "\"/etc/resolv.conf\"", path)),
+            (Some(_), None) | (None, Some(_)) => {}
             _ => return Err(wrong("discovery.dns", "either servers or resolv_conf", "both or none")),
         }
         let servers = servers.unwrap_or_default();
@@ -49,7 +49,7 @@ impl DnsDiscovery {
         if reader.take("apisix.enable_ipv6")? == Some(false) {
             order.retain(|kind| *kind != RecordType::Aaaa);
         }
-        Ok(Some(Self { servers, order }))
+        Ok(Some(Self { servers, resolv_conf, order }))
     }
 }
 

@@ -62,9 +62,11 @@ pub(super) fn read(path: &Path) -> Result<Documents, String> {
         text: document.value.get().into(),
         created: document.created,
         modified: document.modified,
+        order: None,
         problem: None,
     };
-    Ok(Documents { entries: copy.documents.into_iter().map(entry).collect(), revision: copy.revision })
+    let entries = copy.documents.into_iter().map(entry).collect();
+    Ok(Documents { entries, plugins: None, revision: copy.revision })
 }
 
 fn seal_line(json: &[u8]) -> String {

@@ -119,7 +119,7 @@ impl DocFile {
             return Err(FileError::Damaged(reason.to_owned()));
         }
         self.tally = tally;
-        Ok(Documents { entries, revision })
+        Ok(Documents { entries, plugins: None, revision })
     }
 }
 
@@ -170,6 +170,7 @@ fn decode(key: &str, record: &[u8]) -> Result<Entry, FileError> {
         text: json.get().into(),
         created: Revision(u64::from_be_bytes(*created)),
         modified: Revision(u64::from_be_bytes(*modified)),
+        order: None,
         problem: None,
     })
 }

@@ -1,5 +1,6 @@
 //! `apisix.yaml` and `apisix.json`: documents that somebody else writes into a file.
 
+mod order;
 mod reading;
 mod watcher;
 

@@ -1,16 +1,18 @@
 //! The thread that looks at the file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use model::declared::{self, Declared};
+use model::declared::{self, Contents, Declared};
 use parking_lot::{Condvar, Mutex};
 
+use super::order::arrange;
 use super::reading::{Stamp, read};
 use super::{FileOptions, Reload, Shown};
 use crate::DocKey;
+use crate::ledger::New;
 
 /// How long a file must stay as it is after it was read, so that one which is being written in pieces is not taken in the middle.
 const REST: Duration = Duration::from_millis(30);
@@ -74,7 +76,7 @@ impl Watcher {
 
     fn take(&mut self, bytes: &[u8], hash: Option<[u8; 32]>) {
         self.hash = hash;
-        match self.parse(bytes).and_then(|declared| self.show(declared)) {
+        match self.parse(bytes).and_then(|contents| self.show(contents)) {
             Ok(changes) => {
                 self.complaint = None;
                 tracing::info!(file = %self.shown.path.display(), changes, "the configuration file was read");
@@ -84,7 +86,7 @@ impl Watcher {
         }
     }
 
-    fn parse(&self, bytes: &[u8]) -> Result<Vec<Declared>, String> {
+    fn parse(&self, bytes: &[u8]) -> Result<Contents, String> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -95,7 +97,7 @@ impl Watcher {
     }
 
     /// Makes what was declared the documents of the store, at once.
-    fn show(&self, declared: Vec<Declared>) -> Result<usize, String> {
+    fn show(&self, Contents { documents: declared, plugins }: Contents) -> Result<usize, String> {
         let mut lines = HashMap::with_capacity(declared.len());
         let mut documents = Vec::with_capacity(declared.len());
         for Declared { key, value, line, problem } in declared {
@@ -103,14 +105,16 @@ impl Watcher {
             lines.insert(key.clone(), line);
             documents.push((key, value.to_string().into(), problem));
         }
-        let mut gone: HashSet<DocKey> = self.shown.ledger.keys().into_iter().collect();
+        let mut gone = self.shown.ledger.orders();
+        let orders = arrange(documents.iter().map(|(key, ..)| key), &gone);
         let mut plan = self.shown.ledger.plan();
         let before = plan.revision();
-        for (key, text, problem) in documents {
+        plan.enable(plugins.map(Into::into));
+        for ((key, text, problem), order) in documents.into_iter().zip(orders) {
             gone.remove(&key);
-            plan.follow(key, Some((text, problem)));
+            plan.follow(key, Some(New { text, order: Some(order), problem }));
         }
-        for key in gone {
+        for key in gone.into_keys() {
             plan.follow(key, None);
         }
         if before.0 == 0 && plan.revision() == before {

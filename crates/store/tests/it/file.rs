@@ -140,9 +140,9 @@ fn only_what_changed_is_told() {
     assert!(matches!(run(changes.next()), Some(Change::Delete(gone, _)) if gone == key("/routes/a")));
     assert!(changes.next().now_or_never().is_none());
     // Nothing but places changed.
-    fixture.replace("routes:\n\n- {id: c, uri: /c}\n- {id: b, uri: /b}\n#END");
+    fixture.replace("routes:\n\n- {id: b, uri: /b}\n- {id: c, uri: /c}\n#END");
     assert!(changes.next().now_or_never().is_none());
-    assert!(fixture.store.place(&key("/routes/c")).unwrap().ends_with(":3"));
+    assert!(fixture.store.place(&key("/routes/c")).unwrap().ends_with(":4"));
 }
 
 #[test]
@@ -268,4 +268,43 @@ fn versions_that_look_the_same_from_outside_are_told_apart() {
         fixture.wait_for_reports(before + 1);
         assert_eq!(load(&fixture.store).entries[0].value()["uri"], format!("/{n}"));
     }
+}
+
+#[test]
+fn the_order_of_the_file_is_told() {
+    let fixture = Fixture::new(Some(TWO));
+    let order = || {
+        let mut entries = load(&fixture.store).entries;
+        entries.sort_by_key(|entry| entry.order);
+        entries.into_iter().map(|entry| entry.key.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(order(), ["/routes/b", "/routes/a"]);
+    let watched = load(&fixture.store).revision;
+    let mut changes = fixture.store.watch(watched);
+    fixture.replace("routes:\n- {id: c, uri: /c}\n- {id: b, uri: /b}\n- {id: a, uri: '/${{SET}}'}\n#END\n");
+    assert_eq!(order(), ["/routes/c", "/routes/b", "/routes/a"]);
+    // Nobody else has moved.
+    assert!(matches!(run(changes.next()), Some(Change::Put(entry)) if entry.key == key("/routes/c")));
+    assert!(changes.next().now_or_never().is_none());
+    fixture.replace("routes:\n- {id: c, uri: /c}\n- {id: a, uri: '/${{SET}}'}\n- {id: b, uri: /b}\n#END\n");
+    assert_eq!(order(), ["/routes/c", "/routes/a", "/routes/b"]);
+}
+
+#[test]
+fn enabled_plugins_are_loaded_and_others_are_a_reason_to_load_again() {
+    let fixture = Fixture::new(Some("routes: [{id: a, uri: /a}]\n#END"));
+    let plugins = || load(&fixture.store).plugins.map(|names| names.to_vec());
+    assert_eq!(plugins(), None);
+    let before = load(&fixture.store).revision;
+    let mut changes = fixture.store.watch(before);
+    fixture.replace("routes: [{id: a, uri: /a}]\nplugins: [{name: cors}]\n#END");
+    assert_eq!(plugins(), Some(vec!["cors".to_owned()]));
+    assert!(matches!(run(changes.next()), Some(Change::Resync)));
+    assert!(load(&fixture.store).revision > before);
+    fixture.replace("routes: [{id: b, uri: /b}]\nplugins: [{name: cors}]\n#END");
+    assert!(matches!(run(changes.next()), Some(Change::Put(_))));
+    assert!(matches!(run(changes.next()), Some(Change::Delete(..))));
+    fixture.replace("routes: [{id: b, uri: /b}]\n#END");
+    assert_eq!(plugins(), None);
+    assert!(matches!(run(changes.next()), Some(Change::Resync)));
 }

@@ -182,7 +182,8 @@ impl Compiler {
     /// Remembers a route as written, and what it refers to; says when it arrived first.
     pub(super) fn remember(&mut self, id: &str, written: &Written<'_>) -> u64 {
         self.forget_dependent(id);
-        let arrival = self.written_routes.get(id).map_or(self.arrivals, |known| known.arrival);
+        let known = self.written_routes.get(id).map(|known| known.arrival);
+        let arrival = written.order.or(known).unwrap_or(self.arrivals);
         self.arrivals = self.arrivals.max(arrival + 1);
         let references: Box<[String]> = references(written.value).collect();
         for at in &references {
@@ -214,7 +215,7 @@ impl Compiler {
                 let path = format!("/routes/{route}");
                 let place = self.problems.remove(&path).and_then(|problem| problem.place);
                 if let Err(Wrong { path: json_path, message }) =
-                    self.route(&route, Some(&Written { value: &value, text, place: place.clone() }))
+                    self.route(&route, Some(&Written { value: &value, text, order: None, place: place.clone() }))
                 {
                     self.problems.insert(path.clone(), Problem { key: path, json_path, message, place });
                 }

@@ -45,7 +45,7 @@ fn node(host: &str) -> Pick {
 }
 
 fn resolver(server: SocketAddr) -> Resolver {
-    Resolver::new(DnsOptions { servers: vec![server], valid: None, timeout: Duration::from_secs(5) })
+    Resolver::new(DnsOptions { servers: vec![server], resolv_conf: None, valid: None, timeout: Duration::from_secs(5) })
 }
 
 #[tokio::test]
@@ -89,4 +89,19 @@ async fn who_goes_away_does_not_take_the_answer_from_the_others() {
 async fn addresses_need_no_name_server() {
     let resolver = resolver(SocketAddr::from(([127, 0, 0, 1], 9)));
     assert_eq!(resolver.resolve(&node("192.0.2.1")).await.unwrap().to_string(), "192.0.2.1:81");
+}
+
+#[test]
+fn name_servers_of_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("resolv.conf");
+    std::fs::write(&path, "# ours\nnameserver 10.0.0.53\nnameserver fd00::53\nsearch a.test\n").unwrap();
+    let (config, _) = read_resolv_conf(&path).unwrap();
+    let servers: Vec<String> = config.name_servers().iter().map(|server| server.ip.to_string()).collect();
+    assert_eq!((servers, config.search().len()), (vec!["10.0.0.53".to_owned(), "fd00::53".to_owned()], 1));
+    std::fs::write(&path, "search a.test\n").unwrap();
+    for path in [path, dir.path().join("none")] {
+        let why = read_resolv_conf(&path).unwrap_err();
+        assert!(why.starts_with(path.to_str().unwrap()), "{why}");
+    }
 }
