@@ -56,7 +56,7 @@ pub fn findings(flow: &Flow) -> Vec<Finding> {
     let mut found = Vec::new();
     for kind in HOLDERS {
         for document in view.list(kind, None) {
-            of_plugins(plugins, &document, &mut found);
+            of_plugins(&plugins, &document, &mut found);
         }
     }
     for kind in [Kind::Upstream, Kind::Route, Kind::Service] {
@@ -65,7 +65,7 @@ pub fn findings(flow: &Flow) -> Vec<Finding> {
         }
     }
     routes::findings(&flow.snapshot(), &mut found);
-    refused_on_write(flow, &view, plugins, &mut found);
+    refused_on_write(flow, &view, &plugins, &mut found);
     for finding in &mut found {
         finding.place = flow.place(&finding.key);
     }
