@@ -310,6 +310,19 @@ differences! {
         why: "everybody could sign tokens",
         plugin: "csrf",
     }
+    /// `schema-dialect`
+    SchemaDialect = "schema-dialect" {
+        apisix: "JSON schemas for requests know most keywords up to draft 7; others, unknown formats and keywords next to $ref are passed over, {} and [] are the same, numbers are compared as floats, and a text that begins with $env:// or $secret:// fits any schema for texts",
+        portcullis: "schemas mean what their draft says, from draft 4 to 2020-12; what would not be checked and patterns that need backtracking are refused when they are written",
+        why: "a misspelt keyword is a check that is not there, and a client must not choose a text that is not checked",
+    }
+    /// `validated-body`
+    ValidatedBody = "validated-body" {
+        apisix: "JSON that was checked is written anew, of a name that comes twice with its last value, and with defaults of the schema; compressed bodies, multipart forms and bodies that are too large are answered rejected_code",
+        portcullis: "the body stays byte for byte as it came, and what readers could understand differently is refused; compressed bodies and multipart forms are taken apart within bounds; 413 to what is too large, 415 to other codings and charsets",
+        why: "what was checked is what arrives, and signatures and digests of it still hold",
+        plugin: "request-validation",
+    }
 }
 
 impl DifferenceId {

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Violation;
 use super::lua;
+use super::matcher::GivenUp;
 use super::node::{Additional, AnyOf, ArrayRules, Condition, Contains, Dependency, Items, Node, NodeId, ObjectRules};
 use super::value::{Check, check_number, check_string, check_type, is_empty, is_object, is_table, violation};
 use crate::json::prepend;
@@ -11,31 +12,39 @@ use crate::json::prepend;
 /// Schemas entered within each other at once: guards the stack against recursive references.
 const DEEPEST: usize = 250;
 /// Schemas entered in one walk: guards the clock against references that branch at each level.
-const MOST_STEPS: usize = 10_000_000;
+pub(super) const MOST_STEPS: usize = 10_000_000;
 
 pub(super) struct Run<'a> {
     nodes: &'a [Node],
     depth: usize,
-    steps: usize,
+    steps_left: usize,
+    /// Whether something was not looked at to its end. Then the value does not fit, whatever `not` or `anyOf` made of it.
+    has_given_up: bool,
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(nodes: &'a [Node]) -> Run<'a> {
-        Run { nodes, depth: 0, steps: 0 }
+    pub(super) fn new(nodes: &'a [Node], steps: usize) -> Run<'a> {
+        Run { nodes, depth: 0, steps_left: steps, has_given_up: false }
     }
 
     pub(super) fn root(&mut self, value: &mut Value) -> Check {
-        self.schema(0, value)
+        let check = self.schema(0, value);
+        if self.has_given_up { Err(self.give_up()) } else { check }
+    }
+
+    fn give_up(&mut self) -> Violation {
+        self.has_given_up = true;
+        violation("value is too complex for its schema")
     }
 
     fn schema(&mut self, id: NodeId, value: &mut Value) -> Check {
         let Some(node) = self.nodes.get(id) else {
             return Ok(());
         };
-        self.steps += 1;
-        if self.depth >= DEEPEST || self.steps > MOST_STEPS {
-            return Err(violation("value is too complex for its schema"));
-        }
+        let Some(left) = self.steps_left.checked_sub(1).filter(|_| self.depth < DEEPEST) else {
+            return Err(self.give_up());
+        };
+        self.steps_left = left;
         self.depth += 1;
         let result = self.node(node, value);
         self.depth -= 1;
@@ -81,7 +90,7 @@ impl<'a> Run<'a> {
             }
         }
         if let Value::String(text) = value {
-            check_string(&node.string, text)?;
+            check_string(&node.string, text).unwrap_or_else(|GivenUp| Err(self.give_up()))?;
         }
         if let Value::Number(number) = value {
             check_number(&node.number, number.as_f64().unwrap_or(f64::NAN))?;
@@ -188,7 +197,10 @@ impl<'a> Run<'a> {
         }
         for (name, field) in fields.iter_mut() {
             let mut matched = false;
-            for (pattern, id) in rules.patterns.iter().filter(|(pattern, _)| pattern.is_match(name)) {
+            for (pattern, id) in &rules.patterns {
+                if !pattern.is_match(name).map_err(|GivenUp| self.give_up())? {
+                    continue;
+                }
                 self.schema(*id, field).map_err(|v| {
                     let source = pattern.source();
                     v.explain(format_args!("failed to validate {name} (matching \"{source}\"): ")).within(name)

@@ -83,6 +83,6 @@ impl Shape {
 
     fn accepts(&self, text: &str) -> bool {
         let matcher = self.matcher.get_or_init(|| Matcher::new(self.pattern).ok());
-        matcher.as_ref().is_some_and(|matcher| matcher.is_match(text))
+        matcher.as_ref().is_some_and(|matcher| matcher.is_match(text) == Ok(true))
     }
 }

@@ -2,6 +2,10 @@
 
 use super::lua;
 
+/// A search took too many steps: neither that it finds something nor that it does not is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GivenUp;
+
 /// A compiled pattern and the text it was written as.
 #[derive(Debug)]
 pub(super) struct Matcher {
@@ -31,11 +35,11 @@ impl Matcher {
         Ok(Matcher { source: source.to_owned(), engine })
     }
 
-    /// Whether the pattern is found anywhere in `text`. A search that exceeds the backtracking limit finds nothing.
-    pub(super) fn is_match(&self, text: &str) -> bool {
+    /// Whether the pattern is found anywhere in `text`.
+    pub(super) fn is_match(&self, text: &str) -> Result<bool, GivenUp> {
         match &self.engine {
-            Engine::Linear(regex) => regex.is_match(text.as_bytes()),
-            Engine::Backtracking(regex) => regex.is_match(text).unwrap_or(false),
+            Engine::Linear(regex) => Ok(regex.is_match(text.as_bytes())),
+            Engine::Backtracking(regex) => regex.is_match(text).map_err(|_| GivenUp),
         }
     }
 
@@ -136,7 +140,7 @@ mod tests {
         ];
         for (pattern, text, expected) in rows {
             let matcher = Matcher::new(pattern).expect(pattern);
-            assert_eq!(matcher.is_match(text), expected, "{pattern} {text}");
+            assert_eq!(matcher.is_match(text), Ok(expected), "{pattern} {text}");
         }
         assert!(Matcher::new("(").is_err());
     }

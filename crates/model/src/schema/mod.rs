@@ -120,7 +120,12 @@ impl Schema {
     /// [`Schema::check`] and [`Schema::fill_defaults`] in one walk. An empty array where an object belongs, and an empty
     /// object where an array belongs, take the form the schema asks for: Lua cannot tell them apart.
     pub fn check_and_fill(&self, value: &mut Value) -> Result<(), Violation> {
-        Run::new(&self.nodes).root(value)
+        self.check_and_fill_within(value, check::MOST_STEPS)
+    }
+
+    /// [`Schema::check_and_fill`] for what a client sends: a value that takes more steps than these does not fit.
+    pub fn check_and_fill_within(&self, value: &mut Value, steps: usize) -> Result<(), Violation> {
+        Run::new(&self.nodes, steps).root(value)
     }
 
     /// Every field that no part of the schema declares. Objects that are open by design (no properties declared,

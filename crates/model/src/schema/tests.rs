@@ -226,3 +226,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_given_up_does_not_fit() {
+    let slow = json!({"pattern": "^(?:(?=a)(?:a|aa))+$"});
+    let text = json!(format!("{}b", "a".repeat(60)));
+    let recursive = json!({
+        "definitions": {"n": {"anyOf": [{"items": {"$ref": "#/definitions/n"}}, {"items": {"$ref": "#/definitions/n"}}], "not": {}}},
+        "$ref": "#/definitions/n",
+    });
+    let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
+    for (desc, schema, value) in [
+        ("a pattern", slow.clone(), text.clone()),
+        ("a pattern that must not match", json!({"not": slow}), text.clone()),
+        ("a pattern beside another branch", json!({"anyOf": [slow, {}]}), text.clone()),
+        (
+            "a pattern of names",
+            json!({"not": {"patternProperties": {"^(?:(?=a)(?:a|aa))+$": false}}}),
+            json!({text.as_str().unwrap(): 1}),
+        ),
+        ("too many steps", recursive.clone(), deep.clone()),
+        (
+            "too many steps of what must not match",
+            json!({"definitions": recursive["definitions"], "not": {"$ref": "#/definitions/n"}}),
+            deep,
+        ),
+    ] {
+        let failure = compile(&schema).check_and_fill_within(&mut value.clone(), 100_000).err().map(|v| v.message);
+        assert_eq!(failure.as_deref(), Some("value is too complex for its schema"), "{desc}");
+    }
+}

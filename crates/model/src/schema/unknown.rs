@@ -98,7 +98,7 @@ fn field_schemas(nodes: &[&Node], name: &str) -> Vec<NodeId> {
     for object in nodes.iter().filter_map(|node| node.object.as_deref()) {
         let before = ids.len();
         ids.extend(object.properties.iter().filter(|property| property.name == name).map(|property| property.node));
-        ids.extend(object.patterns.iter().filter(|(pattern, _)| pattern.is_match(name)).map(|(_, id)| *id));
+        ids.extend(object.patterns.iter().filter(|(pattern, _)| pattern.is_match(name) == Ok(true)).map(|(_, id)| *id));
         if ids.len() == before {
             ids.extend(object.additional.schema());
         }

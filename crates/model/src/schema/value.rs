@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Violation;
 use super::lua;
+use super::matcher::GivenUp;
 use super::node::{NumberRules, StringRules, Type, Types};
 
 /// The outcome of a check.
@@ -37,19 +38,19 @@ impl Type {
     }
 }
 
-pub(super) fn check_string(rules: &StringRules, text: &str) -> Check {
+pub(super) fn check_string(rules: &StringRules, text: &str) -> Result<Check, GivenUp> {
     if rules.min.is_some() || rules.max.is_some() {
         let length = text.chars().count() as u64;
         if let Some(min) = rules.min.filter(|min| length < *min) {
-            return Err(violation(format!("string too short, expected at least {min}, got {length}")));
+            return Ok(Err(violation(format!("string too short, expected at least {min}, got {length}"))));
         }
         if let Some(max) = rules.max.filter(|max| length > *max) {
-            return Err(violation(format!("string too long, expected at most {max}, got {length}")));
+            return Ok(Err(violation(format!("string too long, expected at most {max}, got {length}"))));
         }
     }
     match &rules.pattern {
-        Some(pattern) if !pattern.is_match(text) => Err(violation(pattern.complaint(text))),
-        _ => Ok(()),
+        Some(pattern) if !pattern.is_match(text)? => Ok(Err(violation(pattern.complaint(text)))),
+        _ => Ok(Ok(())),
     }
 }
 

@@ -2,11 +2,14 @@
 #![forbid(unsafe_code)]
 
 pub mod consumer_restriction;
+mod content;
 pub mod cors;
 pub mod csrf;
 pub mod ip_restriction;
 mod patterns;
 pub mod referer_restriction;
 mod refusal;
+pub mod request_validation;
+mod schema;
 pub mod ua_restriction;
 pub mod uri_blocker;

@@ -1,0 +1,67 @@
+//! Request bodies as this family looks at them: bounded, without their coding, and as values.
+
+mod coding;
+pub(crate) mod form;
+mod media;
+pub(crate) mod multipart;
+
+pub(crate) use media::Media;
+
+use bytes::Bytes;
+use plugin::{Ctx, HeldBody};
+use wire::BodyError;
+
+/// A body in memory, as it came and as it is to be read.
+pub(crate) struct Content {
+    raw: Bytes,
+    decoded: Option<HeldBody>,
+}
+
+/// A body that cannot be looked into.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub(crate) struct Unreadable {
+    /// The status that says so.
+    pub(crate) status: u16,
+    /// One of a closed set of texts.
+    pub(crate) reason: &'static str,
+}
+
+impl Unreadable {
+    const fn new(status: u16, reason: &'static str) -> Self {
+        Self { status, reason }
+    }
+}
+
+impl From<BodyError> for Unreadable {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge(_) => Self::new(413, "the request body is too large"),
+            BodyError::NoBudget => Self::new(503, "no memory is left for the request body"),
+            BodyError::TimedOut => Self::new(408, "the request body did not arrive in time"),
+            BodyError::Malformed(_) | BodyError::Gone => Self::new(400, "the request body is incomplete"),
+        }
+    }
+}
+
+impl Content {
+    /// Reads at most `max` bytes, as they came.
+    pub(crate) async fn read_raw(cx: &mut Ctx, max: usize) -> Result<Self, Unreadable> {
+        Ok(Self { raw: cx.request.body.bytes(max).await?, decoded: None })
+    }
+
+    /// Reads a body that is at most `max` bytes long, also without its coding, of which there may be one.
+    pub(crate) async fn read(cx: &mut Ctx, max: usize) -> Result<Self, Unreadable> {
+        let mut content = Self::read_raw(cx, max).await?;
+        if !content.raw.is_empty() {
+            let room = HeldBody::new(cx.request.body.limits(), max as u64);
+            content.decoded = coding::decode(&cx.request.fields, &content.raw, room)?;
+        }
+        Ok(content)
+    }
+
+    /// What it says.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.decoded.as_ref().map_or(&self.raw, HeldBody::bytes)
+    }
+}
