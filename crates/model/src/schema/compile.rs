@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::SchemaError;
 use super::format::Format;
-use super::keyword::{Fields, count, keyword, matcher, members, numbers, string, strings, types};
+use super::keyword::{Fields, count, keyword, matcher, members, no_table, numbers, string, strings, types};
 use super::node::{
     Additional, AnyOf, ArrayRules, Condition, Contains, Dependency, Items, Node, NodeId, ObjectRules, Property, Type,
 };
@@ -106,7 +106,7 @@ impl Compiler<'_> {
         let options = match fields.get("enum") {
             None => None,
             Some(Value::Array(options)) => Some(options.clone()),
-            Some(_) => return Err(keyword("enum", "an array")),
+            Some(found) => return Err(no_table("enum", "an array", found)),
         };
         let mut node = Node {
             accepts_reference: types.as_ref().is_none_or(|types| types.text == "string"),
@@ -161,7 +161,7 @@ impl Compiler<'_> {
         }
         let mut required = match fields.get("required") {
             None => Vec::new(),
-            Some(names) => strings(names).ok_or_else(|| keyword("required", "an array of strings"))?,
+            Some(names) => strings(names).ok_or_else(|| no_table("required", "an array of strings", names))?,
         };
         let mut rules = ObjectRules {
             is_declared: fields.contains_key("properties"),

@@ -37,6 +37,7 @@ impl Type {
             "string" => Type::String,
             "boolean" => Type::Boolean,
             "null" => Type::Null,
+            "function" => Type::Function,
             _ => return None,
         })
     }
@@ -101,5 +102,14 @@ pub(super) fn strings(value: &Value) -> Option<Vec<String>> {
 }
 
 pub(super) fn keyword(keyword: &'static str, expected: &'static str) -> SchemaError {
-    SchemaError::Keyword { path: String::new(), keyword, expected }
+    SchemaError::Keyword { path: String::new(), keyword, expected: expected.into() }
+}
+
+/// A keyword that Lua would walk through, and how Lua complains when it cannot.
+pub(super) fn no_table(keyword: &'static str, expected: &'static str, found: &Value) -> SchemaError {
+    let complaint = match found {
+        Value::Array(_) | Value::Object(_) => String::new(),
+        found => format!(" (table expected, got {})", lua::type_name(found)),
+    };
+    SchemaError::Keyword { path: String::new(), keyword, expected: format!("{expected}{complaint}").into() }
 }

@@ -18,6 +18,7 @@ mod unknown;
 mod value;
 
 use serde_json::Value;
+use std::borrow::Cow;
 
 use self::check::Run;
 pub use self::lua::number;
@@ -68,7 +69,7 @@ pub enum SchemaError {
         /// The keyword.
         keyword: &'static str,
         /// What it should be.
-        expected: &'static str,
+        expected: Cow<'static, str>,
     },
     /// A regular expression that does not compile.
     #[error("invalid pattern \"{pattern}\" at \"{path}\": {reason}")]

@@ -53,6 +53,8 @@ pub(super) enum Type {
     String,
     Boolean,
     Null,
+    /// Lua's; nothing in JSON is one.
+    Function,
 }
 
 #[derive(Debug, Default)]

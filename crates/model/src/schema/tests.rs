@@ -125,6 +125,8 @@ fn schemas_that_mean_nothing_are_refused() {
     let rows = [
         (json!(1), "schema at \"\" is neither an object nor a boolean"),
         (json!({"properties": {"a": {"type": "text"}}}), "invalid JSON type: text at \"/properties/a\""),
+        (json!({"enum": "a"}), "\"enum\" at \"\" should be an array (table expected, got string)"),
+        (json!({"required": [1]}), "\"required\" at \"\" should be an array of strings"),
         (json!({"anyOf": []}), "\"anyOf\" at \"\" should be an array that is not empty"),
         (json!({"items": {"minLength": "1"}}), "\"minLength\" at \"/items\" should be a number"),
         (json!({"$ref": "#/nowhere"}), "unknown reference \"#/nowhere\" at \"\""),

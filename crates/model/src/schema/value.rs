@@ -34,6 +34,7 @@ impl Type {
             Type::String => value.is_string(),
             Type::Boolean => value.is_boolean(),
             Type::Null => value.is_null(),
+            Type::Function => false,
         }
     }
 }

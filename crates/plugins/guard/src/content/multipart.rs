@@ -45,18 +45,14 @@ struct Head {
 impl Head {
     fn parse(head: &[u8]) -> Result<Self, &'static str> {
         let head = std::str::from_utf8(head).map_err(|_| "a head of a part that is no UTF-8")?;
-        let mut found = None;
+        let mut found = Vec::new();
         for line in head.split("\r\n") {
             if line.contains(['\r', '\n', '\0']) || line.starts_with([' ', '\t']) {
                 return Err("a head of a part with a bare or folded line");
             }
             let (name, value) = line.split_once(':').ok_or("a head of a part without a name")?;
             match name.to_ascii_lowercase().as_str() {
-                "content-disposition" => {
-                    if found.replace(Self::disposition(value.trim())?).is_some() {
-                        return Err("a part with two names");
-                    }
-                }
+                "content-disposition" => found.push(Self::disposition(value.trim())?),
                 "content-type"
                     if value.trim().get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case("multipart/")) =>
                 {
@@ -66,7 +62,8 @@ impl Head {
                 _ => {}
             }
         }
-        found.ok_or("a part without a name")
+        let (first, second) = (found.pop(), found.pop());
+        first.filter(|_| second.is_none()).ok_or("a part without a name, or with two")
     }
 
     /// `form-data; name="a"; filename="b"`

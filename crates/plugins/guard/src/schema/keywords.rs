@@ -26,6 +26,7 @@ pub(super) enum Era {
 }
 
 /// A keyword.
+#[derive(Clone, Copy)]
 pub(super) struct Known {
     pub(super) name: &'static str,
     pub(super) shape: Shape,
