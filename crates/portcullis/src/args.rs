@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Say what would happen to a request, and why
     Explain(Explain),
+    /// Move in from APISIX: say what becomes of its files, and write those for here
+    Migrate(Migrate),
     /// Print a JSON Schema of config.yaml or apisix.yaml, for editors
     Schema(Schema),
     /// Print completions for a shell
@@ -107,6 +109,26 @@ pub(crate) struct Explain {
     /// The consumer that the client would be found to be
     #[arg(long, value_name = "USERNAME")]
     pub(crate) consumer: Option<String>,
+}
+
+/// Options of `migrate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Each line says what becomes of a setting or an object: it is refused, differs, or was changed in the new files. What is the same is only \
+counted. Exit status 1 when something is refused.")]
+pub(crate) struct Migrate {
+    /// APISIX's config.yaml; conf/config.yaml without it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// APISIX's apisix.yaml or apisix.json; the one beside config.yaml without it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Where to write the new files; without it nothing is written
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+    /// Name what is the same, too
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// Options of `schema`.

@@ -5,10 +5,12 @@ mod args;
 mod ask;
 mod boot;
 mod check;
+mod dotted;
 mod explain;
 mod inspect;
 mod live;
 mod logging;
+mod migrate;
 mod node;
 mod reload;
 mod schema;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Command::Run(run) => boot::run(&run).map(|()| ExitCode::SUCCESS),
         Command::Check(check) => check::run(&check),
         Command::Explain(explain) => explain::run(&explain),
+        Command::Migrate(migrate) => migrate::run(&migrate),
         Command::Schema(schema) => schema::run(schema.of),
         Command::Completions(completions) => {
             clap_complete::generate(

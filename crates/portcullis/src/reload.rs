@@ -1,6 +1,6 @@
 //! HUP: the settings are read again, and what can change without a restart does.
 
-use crate::{boot, live::Live, logging::Sink, settings};
+use crate::{boot, dotted, live::Live, logging::Sink, settings};
 use admin::AdminApi;
 use model::settings::Settings;
 use serde_json::{Map, Value};
@@ -49,7 +49,7 @@ impl Reload {
         // What needs a restart stays as it is, also as a default of what does not.
         let mut written = self.written.clone();
         for path in TAKES_EFFECT {
-            put(&mut written, path, at(&read.written, path).cloned());
+            dotted::put(&mut written, path, dotted::at(&read.written, path).cloned());
         }
         let (settings, _) = Settings::of(&written, &settings::variable)?;
         if let Some(admin) = &self.admin {
@@ -92,38 +92,6 @@ fn differing(old: &Value, new: &Value, path: String, found: &mut Vec<String>) {
     }
 }
 
-fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').try_fold(value, |at, name| at.get(name))
-}
-
-/// Puts a setting in its place; `None` takes it away.
-fn put(root: &mut Value, path: &str, value: Option<Value>) {
-    let (sections, name) = path.rsplit_once('.').unwrap_or(("", path));
-    let mut at = root;
-    for section in sections.split('.') {
-        if value.is_none() && at.get(section).is_none() {
-            return;
-        }
-        if !at.is_object() {
-            *at = Value::Object(Map::new());
-        }
-        let Value::Object(map) = at else { return };
-        at = map.entry(section).or_insert(Value::Null);
-    }
-    if !at.is_object() {
-        if value.is_none() {
-            return;
-        }
-        *at = Value::Object(Map::new());
-    }
-    if let Value::Object(map) = at {
-        match value {
-            Some(value) => map.insert(name.to_owned(), value),
-            None => map.shift_remove(name),
-        };
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,15 +105,5 @@ mod tests {
         differing(&old, &new, String::new(), &mut found);
         assert_eq!(found, ["apisix.id", "apisix.control.port", "deployment.admin.admin_key"]);
         assert_eq!(found.iter().map(|path| takes_effect(path)).collect::<Vec<_>>(), [false, false, true]);
-    }
-
-    #[test]
-    fn a_setting_is_put_and_taken_away() {
-        let mut root = json!({ "a": null });
-        put(&mut root, "a.b.c", Some(json!(1)));
-        assert_eq!(root, json!({ "a": { "b": { "c": 1 } } }));
-        put(&mut root, "a.b.c", None);
-        put(&mut root, "x.y", None);
-        assert_eq!(root, json!({ "a": { "b": {} } }));
     }
 }

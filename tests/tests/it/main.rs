@@ -23,6 +23,7 @@ mod http2_malformed;
 mod inspect;
 mod lifecycle;
 mod limits;
+mod migrate;
 mod nodes;
 mod pace;
 mod prometheus;
