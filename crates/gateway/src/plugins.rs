@@ -94,6 +94,11 @@ pub struct BrokenPlugin {
 }
 
 impl Enabled {
+    /// Which differences from APISIX are in force.
+    pub(crate) fn compat(&self) -> Compat {
+        self.compat
+    }
+
     /// Builds an instance from a complete configuration.
     ///
     /// # Errors

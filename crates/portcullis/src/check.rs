@@ -113,7 +113,11 @@ impl Report {
         for finding in lint::findings(&here.flow) {
             let at = format!("{}{}", finding.key, finding.json_path);
             let place = finding.place.unwrap_or_default();
-            self.say(Level::Warning, &place, &at, Some(finding.rule), finding.message);
+            let level = match finding.level {
+                lint::Level::Warning => Level::Warning,
+                lint::Level::Note => Level::Note,
+            };
+            self.say(level, &place, &at, Some(finding.rule), finding.message);
         }
     }
 
@@ -124,6 +128,7 @@ impl Report {
                 let text = |field: &str| item[field].as_str().unwrap_or_default();
                 let at = format!("{}{}", text("key"), text("json_path"));
                 let rule = item["rule"].as_str();
+                let level = if item["level"] == "note" { Level::Note } else { level };
                 self.say(level, text("place"), &at, rule, text("message").to_owned());
             }
         }

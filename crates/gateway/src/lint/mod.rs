@@ -13,9 +13,13 @@ use crate::{
     flow::{DocumentsView, Flow},
     plugins::{PluginSet, Purpose},
 };
-use model::documents::{Document, Kind};
+use model::{
+    differences::DIFFERENCES,
+    documents::{Document, Kind},
+};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Something that is allowed, and weaker than it looks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -26,6 +30,8 @@ pub struct Finding {
     pub json_path: String,
     /// The name of the rule.
     pub rule: &'static str,
+    /// How much it matters.
+    pub level: Level,
     /// What is weak, and what to do about it.
     pub message: String,
     /// Where an operator finds the document, such as a file and a line, if it is not in a database.
@@ -33,9 +39,19 @@ pub struct Finding {
     pub place: Option<String>,
 }
 
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Something works and is weak.
+    Warning,
+    /// Something to know.
+    Note,
+}
+
 impl Finding {
     fn new(rule: &'static str, key: String, json_path: String, message: String) -> Self {
-        Self { key, json_path, rule, message, place: None }
+        Self { key, json_path, rule, level: Level::Warning, message, place: None }
     }
 }
 
@@ -65,12 +81,42 @@ pub fn findings(flow: &Flow) -> Vec<Finding> {
         }
     }
     routes::findings(&flow.snapshot(), &mut found);
+    differences(flow, &view, &mut found);
     refused_on_write(flow, &view, &plugins, &mut found);
     for finding in &mut found {
         finding.place = flow.place(&finding.key);
     }
     found.sort();
     found
+}
+
+/// Where plugins that are used are not as in APISIX, once for each difference.
+fn differences(flow: &Flow, view: &DocumentsView, found: &mut Vec<Finding>) {
+    let plugins = flow.plugins();
+    let mut used: BTreeMap<&str, (String, usize)> = BTreeMap::new();
+    for kind in HOLDERS {
+        for document in view.list(kind, None) {
+            for name in document.value.get("plugins").and_then(Value::as_object).into_iter().flat_map(|p| p.keys()) {
+                let known = DIFFERENCES.iter().find_map(|d| d.plugin.filter(|plugin| plugin == name));
+                if let Some(name) = known {
+                    used.entry(name).or_insert_with(|| (document.key.path(), 0)).1 += 1;
+                }
+            }
+        }
+    }
+    for difference in DIFFERENCES {
+        let Some((plugin, (key, count))) = difference.plugin.and_then(|name| used.get_key_value(name)) else {
+            continue;
+        };
+        if !plugins.get(plugin).is_some_and(|plugin| plugin.compat().is_safe(difference.id)) {
+            continue;
+        }
+        let others = if *count > 1 { format!(" (and {} more objects)", count - 1) } else { String::new() };
+        let (name, portcullis) = (difference.name, difference.portcullis);
+        let message = format!("not as in APISIX{others}: {portcullis} ({name})");
+        let path = format!("/plugins/{plugin}");
+        found.push(Finding { level: Level::Note, ..Finding::new("difference", key.clone(), path, message) });
+    }
 }
 
 fn of_plugins(plugins: &PluginSet, document: &Document, found: &mut Vec<Finding>) {
