@@ -23,6 +23,7 @@ pub fn all() -> Vec<Description> {
         describe::<plugins_guard::referer_restriction::RefererRestriction>(),
         describe::<plugins_guard::csrf::Csrf>(),
         describe::<plugins_guard::uri_blocker::UriBlocker>(),
+        describe::<plugins_guard::json_limits::JsonLimits>(),
         describe::<plugins_guard::request_validation::RequestValidation>(),
         describe_auth::<plugins_auth::key_auth::KeyAuth>(),
         describe::<plugins_guard::consumer_restriction::ConsumerRestriction>(),

@@ -6,6 +6,7 @@ mod content;
 pub mod cors;
 pub mod csrf;
 pub mod ip_restriction;
+pub mod json_limits;
 mod patterns;
 pub mod referer_restriction;
 mod refusal;

@@ -1,0 +1,122 @@
+#![doc = include_str!("doc.md")]
+
+mod names;
+mod scanner;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    content::{Content, Media},
+    refusal,
+};
+use plugin::{
+    BuildEnv, BuildError, Ctx, Hooks, Outcome, Plugin, PluginClass, Posture, Reply, Rewrite, RunPolicy, Spec, Step,
+    Verdict,
+};
+use scanner::{Limits, scan};
+use serde::Deserialize;
+use std::sync::Arc;
+use wire::Fields;
+
+/// What is configured.
+#[derive(Debug, Deserialize)]
+pub struct Config {
+    max_depth: usize,
+    max_members: usize,
+    max_items: usize,
+    max_string_length: usize,
+    max_name_length: usize,
+    max_number_length: usize,
+    allow_duplicate_names: bool,
+    skip_content_types: Vec<String>,
+    max_req_body_size: usize,
+    rejected_code: u16,
+    rejected_msg: Option<String>,
+}
+
+/// Refuses JSON that costs its readers much, or that they could read differently.
+#[derive(Debug)]
+pub struct JsonLimits {
+    limits: Limits,
+    skipped: Vec<String>,
+    max: usize,
+    status: u16,
+    message: Option<String>,
+}
+
+impl Plugin for JsonLimits {
+    const NAME: &'static str = "json-limits";
+    const PRIORITY: i32 = 2810;
+    const SPEC: Spec = Spec {
+        schema: include_str!("schema.json"),
+        version: 0.1,
+        class: PluginClass::Other,
+        run_policy: RunPolicy::Always,
+        posture: Posture { reads_untrusted: true, reads_bodies: true, calls_out: false },
+    };
+    type Config = Config;
+    type Metadata = ();
+
+    fn build(config: Config, _env: &BuildEnv<'_>) -> Result<Self, BuildError> {
+        Ok(Self {
+            limits: Limits {
+                depth: config.max_depth,
+                members: config.max_members,
+                items: config.max_items,
+                string: config.max_string_length,
+                name: config.max_name_length,
+                number: config.max_number_length,
+                allows_duplicates: config.allow_duplicate_names,
+            },
+            skipped: config.skip_content_types,
+            max: config.max_req_body_size,
+            status: config.rejected_code,
+            message: config.rejected_msg,
+        })
+    }
+
+    fn attach(self: Arc<Self>, hooks: &mut Hooks) {
+        hooks.rewrite = Some(self);
+    }
+}
+
+impl Rewrite for JsonLimits {
+    fn rewrite<'a>(&'a self, cx: &'a mut Ctx) -> Step<'a> {
+        if self.is_skipped(&cx.request.fields) { Step::NEXT } else { Step::Wait(Box::pin(self.check(cx))) }
+    }
+}
+
+impl JsonLimits {
+    /// Whether the one content type is among those that are not looked at.
+    fn is_skipped(&self, fields: &Fields) -> bool {
+        let mut lines = fields.get_all("content-type");
+        let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+        let name = line.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
+        self.skipped.iter().any(|skipped| skipped.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    async fn check(&self, cx: &mut Ctx) -> Outcome {
+        let media = Media::of(&cx.request.fields);
+        let content = match Content::read(cx, self.max).await {
+            Ok(content) => content,
+            Err(unreadable) => return Ok(self.refuse(unreadable.status, unreadable.reason).into()),
+        };
+        // A request without a body may announce what it likes.
+        if cx.request.body.buffered().is_none_or(|body| body.is_empty()) {
+            return Ok(Verdict::Next);
+        }
+        if let Err(unreadable) = media {
+            return Ok(self.refuse(unreadable.status, unreadable.reason).into());
+        }
+        Ok(match scan(content.bytes(), &self.limits) {
+            Ok(()) => Verdict::Next,
+            Err(wrong) => self.refuse(400, &wrong.to_string()).into(),
+        })
+    }
+
+    /// What is wrong with the JSON is answered as it is configured.
+    fn refuse(&self, status: u16, reason: &str) -> Reply {
+        let status = if status == 400 { self.status } else { status };
+        refusal::error_msg(status, self.message.as_deref().unwrap_or(reason))
+    }
+}
