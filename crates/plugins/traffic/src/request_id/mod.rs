@@ -121,7 +121,7 @@ impl HeaderFilter for RequestId {
 impl RequestId {
     fn generate(&self) -> String {
         match self.config.algorithm {
-            Algorithm::Uuid => uuid::Uuid::new_v4().to_string(),
+            Algorithm::Uuid => uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string(),
             Algorithm::UuidV7 => uuid::Uuid::now_v7().to_string(),
             Algorithm::Ksuid => Ksuid::new::<std::time::SystemTime>(None, None).to_string(),
             Algorithm::Nanoid => nanoid(),
