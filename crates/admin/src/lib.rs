@@ -26,6 +26,7 @@ use bytes::Bytes;
 use errors::{Done, Refusal};
 use ipnet::IpNet;
 use model::{
+    declared,
     differences::DifferenceId,
     documents::Kind,
     json,
@@ -328,7 +329,12 @@ impl Call<'_> {
         let is_yaml = self.fields.get("content-type").is_some_and(|kind| kind.starts_with(b"application/yaml"));
         if is_yaml && !self.body.is_empty() {
             let text = std::str::from_utf8(&self.body).map_err(|_| Refusal::BodyNotYaml)?;
-            return yaml::parse(text).ok().filter(Value::is_object).ok_or(Refusal::BodyNotYaml);
+            let mut value = yaml::parse(text).ok().filter(Value::is_object).ok_or(Refusal::BodyNotYaml)?;
+            let sections = value.as_object_mut().into_iter().flat_map(|sections| sections.values_mut());
+            for item in sections.filter_map(Value::as_array_mut).flatten() {
+                declared::fill_plugins(item);
+            }
+            return Ok(value);
         }
         if self.body.is_empty() {
             return Err(Refusal::BodyEmpty);

@@ -2,15 +2,15 @@
 
 use serde_json::{Map, Value};
 
-/// Merges a change into an object: objects merge, `null` deletes, everything else replaces. An empty object replaces
-/// too, and so does an object over an array: to APISIX an empty table is an array, and arrays are replaced.
+/// Merges a change into an object: objects merge, `null` deletes, everything else replaces. An empty object replaces and is
+/// replaced, and so does an object over an array: to APISIX an empty table is an array, and arrays are replaced.
 pub(crate) fn merge(into: &mut Map<String, Value>, change: Map<String, Value>) {
     for (name, new) in change {
         match (into.get_mut(&name), new) {
             (_, Value::Null) => {
                 into.shift_remove(&name);
             }
-            (Some(Value::Object(old)), Value::Object(new)) if !new.is_empty() => merge(old, new),
+            (Some(Value::Object(old)), Value::Object(new)) if !old.is_empty() && !new.is_empty() => merge(old, new),
             (_, new) => {
                 into.insert(name, new);
             }
@@ -52,6 +52,7 @@ mod tests {
             (json!({"a": [1, 2]}), json!({"a": [3]}), json!({"a": [3]})),
             (json!({"a": [1, 2]}), json!({"a": {"0": 3}}), json!({"a": {"0": 3}})),
             (json!({"a": {"b": 1}}), json!({"a": {}}), json!({"a": {}})),
+            (json!({"a": {}}), json!({"a": {"b": null}}), json!({"a": {"b": null}})),
             (json!({"a": {"b": 1}}), json!({"a": 1}), json!({"a": 1})),
             (json!({"a": 1}), json!({"a": {"b": null}}), json!({"a": {"b": null}})),
             (json!({"a": 1}), json!({"z": null}), json!({"a": 1})),

@@ -3,6 +3,7 @@
 mod documents;
 mod fake;
 mod kinds;
+mod patching;
 mod pushed;
 mod reading;
 mod requests;

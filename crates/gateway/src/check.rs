@@ -13,6 +13,7 @@ pub(crate) use references::{credential_keys, id_text};
 use crate::{
     flow::DocumentsView,
     plugins::{Checked, PluginSet, Purpose, describe},
+    route::network,
     upstream::{CompiledUpstream, Registry},
 };
 use model::{
@@ -93,6 +94,10 @@ impl Check<'_> {
 
     fn route(&self, key: &Key, value: &Value) -> Result<(), String> {
         let route = documents::Route::parse(value).map_err(text)?;
+        // A reference passes the schema, but nothing resolves it there.
+        if let Some(addr) = route.remote_addrs().find(|addr| network(addr).is_none()) {
+            return Err(format!("invalid configuration: invalid ip address: {addr}"));
+        }
         self.upstream(route.upstream.as_ref(), value.get("upstream"))?;
         self.refers(value, &[Field::UPSTREAM, Field::SERVICE, Field::PLUGIN_CONFIG])?;
         self.plugins(key, &route.plugins, false)?;

@@ -126,6 +126,16 @@ fn credentials_are_among_the_consumers() {
 }
 
 #[test]
+fn in_yaml_a_plugin_may_have_nothing_behind_its_name() {
+    let (api, fake) = pushed();
+    let mut request = request("PUT", "configs", b"routes:\n- id: 1\n  uri: /a\n  plugins:\n    key-auth:\n");
+    request.fields.push(b"X-Digest", b"1");
+    request.fields.push(b"Content-Type", b"application/yaml");
+    assert_eq!(wait(api.handle(request)).status, 202);
+    assert_eq!(fake.documents(Kind::Route, None)[0].value["plugins"], json!({ "key-auth": {} }));
+}
+
+#[test]
 fn what_is_refused_changes_nothing() {
     let (api, fake) = pushed();
     assert_eq!(send(&api, "0", &json!({ "routes": [{ "id": "1", "uri": "/a", "plugins": {} }] })).0, 202);

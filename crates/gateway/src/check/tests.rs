@@ -379,6 +379,11 @@ async fn the_first_of_several_mistakes_is_told() {
                 json!({ "uri": "/", "plugins": none, "vars": [["a"]], "filter_func": "function() end" }),
                 "unknown plugin [none]",
             ),
+            (
+                "/routes/1",
+                json!({ "uri": "/", "remote_addr": "$env://CERT", "upstream_id": 7 }),
+                "invalid configuration: invalid ip address: $env://CERT",
+            ),
             ("/services/1", json!({ "upstream_id": 7, "plugins": none, "script": script }), upstream),
             ("/services/1", json!({ "plugins": none, "script": script }), "unknown plugin [none]"),
             ("/stream_routes/1", json!({ "upstream_id": 7, "plugins": none }), upstream),
