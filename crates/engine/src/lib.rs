@@ -18,4 +18,4 @@ pub use listener::{Listener, bind};
 pub use pool::{Pool, PoolLimits, PoolTarget};
 pub use service::Service;
 pub use timer::Timer;
-pub use worker::{Census, Drain, serve};
+pub use worker::{Census, Drain, serve, spawn_beside};

@@ -97,6 +97,11 @@ pub fn serve<S: Service>(
     Ok(())
 }
 
+/// Goes on with something on the calling worker beside its connections. It ends with the worker.
+pub fn spawn_beside(work: impl Future<Output = ()> + 'static) {
+    spawn_local(InTurns::new(work));
+}
+
 impl<S: Service> Worker<S> {
     async fn accept(self: Rc<Self>, listener: TcpListener) {
         let listener_id = self.id();

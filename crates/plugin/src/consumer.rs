@@ -1,4 +1,4 @@
-use crate::{Dispatcher, PublicApi};
+use crate::{Courier, Dispatcher, PublicApi};
 use std::{any::Any, rc::Rc, sync::Arc};
 use wire::Method;
 
@@ -36,6 +36,10 @@ pub trait Directory: CredentialIndex {
     fn has_upstream(&self, id: &str) -> bool;
     /// Takes requests into the request path; `None` where there is none.
     fn dispatcher(&self) -> Option<Rc<dyn Dispatcher>> {
+        None
+    }
+    /// Sends requests to other servers; `None` where there is no network.
+    fn courier(&self) -> Option<Rc<dyn Courier>> {
         None
     }
     /// The handler that a plugin registered for this method and path.

@@ -9,6 +9,7 @@ mod description;
 mod env;
 mod finding;
 mod graphql;
+mod outbound;
 mod phases;
 mod reply;
 mod request;
@@ -30,6 +31,7 @@ pub use description::{
 };
 pub use env::{BuildEnv, BuildError, NodeFacts, Shared};
 pub use finding::Finding;
+pub use outbound::{Courier, Outbound, OutboundAnswer, OutboundError};
 pub use phases::{
     Access, BeforeProxy, BodyFilter, Encoding, Frames, HeaderFilter, Hooks, Log, Outcome, PluginError, Rewrite, Step,
     Verdict,

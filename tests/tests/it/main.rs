@@ -24,6 +24,7 @@ mod inspect;
 mod lifecycle;
 mod limits;
 mod migrate;
+mod mirror;
 mod nodes;
 mod pace;
 mod prometheus;

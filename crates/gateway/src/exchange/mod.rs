@@ -1,6 +1,7 @@
 //! One request's way through the gateway, as one function that reads from top to bottom.
 
 pub mod access_log;
+mod courier;
 pub mod explain;
 mod forward;
 mod forwarded;
@@ -26,13 +27,13 @@ use engine::{Limits, Pool, PoolLimits, Service};
 use ipnet::IpNet;
 use model::vars::ExprFault;
 use plugin::{
-    BodyLimits, Consumer, CredentialIndex, Ctx, Directory, Dispatcher, PluginError, PublicApi, Reply, RouteFacts,
-    Shared,
+    BodyLimits, Consumer, Courier, CredentialIndex, Ctx, Directory, Dispatcher, PluginError, PublicApi, Reply,
+    RouteFacts, Shared,
 };
 use request::Received;
 use std::{
     any::Any,
-    cell::RefCell,
+    cell::{Cell, RefCell},
     rc::{Rc, Weak},
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -99,6 +100,8 @@ pub struct Edge {
     access_log: Option<Arc<AccessLog>>,
     shared: Arc<Shared>,
     bodies: Rc<BodyLimits>,
+    /// What goes on beside requests.
+    detached: Rc<Cell<usize>>,
 }
 
 /// The snapshot that a request runs on.
@@ -126,6 +129,9 @@ impl Directory for Held {
     fn dispatcher(&self) -> Option<Rc<dyn Dispatcher>> {
         self.1.upgrade().map(|edge| edge as Rc<dyn Dispatcher>)
     }
+    fn courier(&self) -> Option<Rc<dyn Courier>> {
+        self.1.upgrade().map(|edge| edge as Rc<dyn Courier>)
+    }
     fn public_api(&self, method: &Method, path: &str) -> Option<PublicApi> {
         self.0.public_api(method, path)
     }
@@ -145,7 +151,18 @@ impl Edge {
             let held = RefCell::new((generation, Rc::new(Held(flow.snapshot(), this.clone()))));
             let bodies = Rc::new(shared.bodies.clone());
             let this = this.clone();
-            Self { this, flow, held, options, pool: Rc::default(), resolver, access_log, shared, bodies }
+            Self {
+                this,
+                flow,
+                held,
+                options,
+                pool: Rc::default(),
+                resolver,
+                access_log,
+                shared,
+                bodies,
+                detached: Rc::default(),
+            }
         })
     }
 

@@ -50,6 +50,13 @@ impl Node {
         }
     }
 
+    /// A server that is no node of an upstream.
+    pub(crate) fn of(host: &str, port: u16) -> Self {
+        let written =
+            documents::Node { host: host.to_owned(), port: Some(port), weight: 1, priority: 0, metadata: None };
+        Self::compile(&written, port)
+    }
+
     /// Host and port, the latter always.
     pub fn address(&self) -> &str {
         &self.address

@@ -38,7 +38,7 @@ pub use log::{AccessLog, ErrorLog, Escape, Level};
 pub use notice::{Notice, Severity};
 pub use proxy::{DataEncryption, Dns, RealIp, UpstreamDefaults, name_server};
 pub use routing::{Router, Routing};
-pub use units::ByteSize;
+pub use units::{ByteSize, duration};
 
 use crate::differences::{Compat, Profile};
 use crate::yaml;

@@ -220,6 +220,11 @@ impl FromSetting for Duration {
     }
 }
 
+/// A duration as settings write it: seconds as a number, or nginx's `500ms`, `60s`, `1h30m`.
+pub fn duration(value: &Value) -> Option<Duration> {
+    Duration::read(value)
+}
+
 fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = Duration::ZERO;

@@ -27,6 +27,7 @@ pub fn all() -> Vec<Description> {
         describe::<plugins_guard::request_validation::RequestValidation>(),
         describe_auth::<plugins_auth::key_auth::KeyAuth>(),
         describe::<plugins_guard::consumer_restriction::ConsumerRestriction>(),
+        describe::<plugins_traffic::proxy_mirror::ProxyMirror>(),
         describe::<plugins_traffic::proxy_rewrite::ProxyRewrite>(),
         describe::<plugins_limit::limit_conn::LimitConn>(),
         describe::<plugins_limit::limit_count::LimitCount>(),

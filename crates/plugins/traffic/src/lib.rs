@@ -15,6 +15,7 @@ pub mod mocking;
 pub mod node_status;
 pub mod proxy_buffering;
 pub mod proxy_control;
+pub mod proxy_mirror;
 pub mod proxy_rewrite;
 pub mod public_api;
 pub mod real_ip;
