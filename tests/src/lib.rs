@@ -8,6 +8,7 @@
 mod gateway;
 mod http;
 pub mod http2;
+pub mod redis;
 mod upstream;
 
 pub use gateway::{Gateway, KEY, binary, free_port, route_to};

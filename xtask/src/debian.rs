@@ -8,7 +8,13 @@ use std::process::Command;
 type Needed = (&'static str, &'static str);
 
 /// For the tests; `g++` builds the fuzzer's runtime.
-pub(crate) const FOR_TESTS: &[Needed] = &[("python3", "python3"), ("curl", "curl"), ("g++", "g++")];
+pub(crate) const FOR_TESTS: &[Needed] = &[
+    ("python3", "python3"),
+    ("curl", "curl"),
+    ("g++", "g++"),
+    ("redis-server", "redis-server"),
+    ("redis-cli", "redis-tools"),
+];
 
 /// Installs what is missing where that is possible (as root, with apt-get), and says what is missing elsewhere.
 pub(crate) fn ensure_installed(needed: &[Needed]) -> Result<()> {

@@ -10,6 +10,7 @@ mod pace;
 mod pool;
 mod service;
 mod timer;
+mod tls;
 mod worker;
 
 pub use clock::{http_date, now};
@@ -18,4 +19,5 @@ pub use listener::{Listener, bind};
 pub use pool::{Pool, PoolLimits, PoolTarget};
 pub use service::Service;
 pub use timer::Timer;
+pub use tls::install_cryptography;
 pub use worker::{Census, Drain, serve, spawn_beside};

@@ -54,6 +54,7 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     let source = read.source()?;
     let settings = &read.settings;
     let sink = Sink::start(&settings.error_log)?;
+    engine::install_cryptography();
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files cannot be raised");
     }

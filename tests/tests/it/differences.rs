@@ -44,6 +44,7 @@ fn sides(id: DifferenceId) -> (&'static str, &'static str) {
         DifferenceId::IdentityHeaders => ("none", "root"),
         DifferenceId::AmbiguousFile => ("404", "200"),
         DifferenceId::ServerHeader => ("portcullis", "APISIX/3.18.0"),
+        DifferenceId::RetryAfter => ("60", "none"),
         other => panic!("{}: both sides of the switch have to be tried", other.as_str()),
     }
 }
@@ -114,6 +115,13 @@ fn probe(id: DifferenceId, compat: &Value) -> String {
             let mut client = gateway.client();
             client.send("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 67108865\r\n\r\n");
             client.head().unwrap().status().to_string()
+        }
+        DifferenceId::RetryAfter => {
+            let mut route = route_to(upstream.addr);
+            route["plugins"] = json!({ "limit-count": { "count": 1, "time_window": 60 } });
+            gateway.put("routes/all", &route);
+            assert_eq!(ask("", "/").status(), 200);
+            ask("", "/").get("retry-after").unwrap_or("none").to_owned()
         }
         DifferenceId::AmbiguousPath => ask("", "/a%2fb").status().to_string(),
         DifferenceId::RawUtf8Target => ask("", "/\u{e9}").status().to_string(),

@@ -8,7 +8,9 @@ mod key;
 pub mod limit_conn;
 pub mod limit_count;
 pub mod limit_req;
+mod quota;
 mod rejection;
+mod remote;
 mod table;
 
 pub(crate) use amount::{Amount, Least};

@@ -1,5 +1,7 @@
 use super::*;
-use plugin::{ReplyBody, testing, testing::World};
+use model::differences::Compat;
+use plugin::{ReplyBody, Verdict, testing, testing::World};
+use serde_json::json;
 use std::time::Duration;
 use wire::Source;
 
@@ -11,13 +13,7 @@ fn schema(name: &str) -> model::schema::Schema {
 fn build(world: &World, owner: &str, mut config: Value) -> Result<LimitCount, String> {
     schema("schema").check_and_fill(&mut config).map_err(|violation| violation.to_string())?;
     let attr = json!({});
-    let env = BuildEnv {
-        shared: &world.shared,
-        owner,
-        config: &config,
-        attr: &attr,
-        compat: model::differences::Compat::default(),
-    };
+    let env = BuildEnv { shared: &world.shared, owner, config: &config, attr: &attr, compat: Compat::default() };
     LimitCount::build(serde_json::from_value(config.clone()).unwrap(), &env).map_err(|error| error.0)
 }
 
@@ -30,7 +26,7 @@ fn send(world: &World, plugin: &LimitCount, fields: &[(&str, &str)]) -> (u16, Ve
         Err(_) => 500,
     };
     let mut head = ResponseHead::new(status, Source::Upstream);
-    if plugin.shows_quota {
+    if plugin.0.shows_quota {
         plugin.header_filter(&mut cx, &mut head).unwrap();
     }
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
@@ -60,7 +56,7 @@ fn responses_show_the_quota_in_order() {
 #[test]
 fn metadata_names_the_headers_also_with_a_prefix() {
     let names = json!({ "limit_header": "X-AI-RateLimit-Limit", "remaining_header": "Left", "reset_header": "Reset" });
-    let metadata: headers::Metadata = serde_json::from_value(names).unwrap();
+    let metadata: quota::Metadata = serde_json::from_value(names).unwrap();
     let world = World::default().with_metadata("limit-count", Arc::new(metadata));
     let rules = json!({ "rules": [{ "count": 5, "time_window": 9, "key": "$remote_addr" }] });
     let plugin = build(&world, "/routes/1", rules).unwrap();
@@ -71,7 +67,7 @@ fn metadata_names_the_headers_also_with_a_prefix() {
     for (name, is_valid) in [("X-Limit", true), ("", false), ("X\r\nX-Admin", false)] {
         let mut metadata = json!({ "limit_header": name });
         schema("metadata_schema").check_and_fill(&mut metadata).unwrap();
-        assert_eq!(serde_json::from_value::<headers::Metadata>(metadata).is_ok(), is_valid, "{name:?}");
+        assert_eq!(serde_json::from_value::<quota::Metadata>(metadata).is_ok(), is_valid, "{name:?}");
     }
 }
 
@@ -178,18 +174,22 @@ fn exactly_the_quota_passes_in_eight_threads() {
 
 #[test]
 fn refusals_have_apisixs_bodies() {
-    let world = World::default();
     for (config, status, body) in [
         (json!({}), 503, ReplyBody::Default),
         (json!({ "rejected_code": 429 }), 429, ReplyBody::Default),
         (json!({ "rejected_msg": "stop" }), 503, ReplyBody::Bytes("{\"error_msg\":\"stop\"}\n".into())),
     ] {
+        let world = World::default();
         let mut config = config;
         config["count"] = json!(1);
         config["time_window"] = json!(60);
-        let rejection = build(&world, "/routes/1", config).unwrap().rejection.reply(0.5);
-        assert_eq!((rejection.status, rejection.body), (status, body));
-        assert_eq!(rejection.fields.get("retry-after"), Some(&b"1"[..]));
+        let plugin = build(&world, "/routes/1", config).unwrap();
+        send(&world, &plugin, &[]);
+        world.pass(Duration::from_millis(500));
+        let mut cx = world.ctx("GET", "/", &[]);
+        let Ok(Verdict::Respond(reply)) = testing::ready(plugin.access(&mut cx)) else { panic!("it passes") };
+        assert_eq!((reply.status, reply.body), (status, body));
+        assert_eq!(reply.fields.get("retry-after"), Some(&b"60"[..]));
     }
 }
 
@@ -203,8 +203,12 @@ fn what_cannot_work_is_refused_when_it_is_written() {
         (json!({ "rules": rule("a b") }), "header_prefix"),
         (json!({ "rules": rule("x"), "group": "g" }), "group and rules cannot be specified at the same time"),
         (
-            json!({ "count": 1, "time_window": 1, "policy": "redis", "redis_host": "h1", "redis_password": "hunter2" }),
-            "policy \"redis\" is not available yet",
+            json!({ "count": 1, "time_window": 1, "policy": "redis", "redis_host": "h1", "redis_password": "hunter2", "sync_interval": 0.5 }),
+            "sync_interval is not available yet",
+        ),
+        (
+            json!({ "count": 1, "time_window": 1, "policy": "redis", "redis_host": "h1", "redis_port": 65536 }),
+            "redis_port 65536 is no port",
         ),
         (json!({ "count": 1, "time_window": 1, "policy": "redis" }), "then clause did not match"),
         (json!({ "count": 1, "rules": rule("x") }), "count/time_window and rules cannot be specified at the same time"),

@@ -1,11 +1,15 @@
 #![doc = include_str!("doc.md")]
 
 mod bucket;
+mod redis;
 #[cfg(test)]
 mod tests;
 
 use self::bucket::{Buckets, Leak, Poured};
-use crate::{Full, Key, KeyType, Rejection, Scope, forgeable};
+use crate::{
+    Full, Key, KeyType, Rejection, Scope, forgeable,
+    remote::{self, KeyName, Names, Policy, Remote},
+};
 use plugin::{
     Access, BuildEnv, BuildError, Ctx, Finding, Hooks, Plugin, PluginClass, Posture, Reply, RunPolicy, Spec, Step,
     Verdict,
@@ -30,24 +34,21 @@ pub struct Config {
     policy: Policy,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Policy {
-    Local,
-    Redis,
-    RedisCluster,
-}
-
 /// Lets requests through at a rate.
 #[allow(missing_debug_implementations)]
 pub struct LimitReq {
-    buckets: Arc<Buckets>,
-    scope: Scope,
+    store: Store,
     key: Key,
     leak: Leak,
     delays: bool,
     rejection: Rejection,
     allows_degradation: bool,
+}
+
+/// Where buckets are kept.
+enum Store {
+    Local(Arc<Buckets>, Scope),
+    Redis(Arc<Remote>, Names),
 }
 
 impl Plugin for LimitReq {
@@ -58,21 +59,23 @@ impl Plugin for LimitReq {
         version: 0.1,
         class: PluginClass::Other,
         run_policy: RunPolicy::Always,
-        posture: Posture { reads_untrusted: true, reads_bodies: false, calls_out: false },
+        posture: Posture { reads_untrusted: true, reads_bodies: false, calls_out: true },
     };
     type Config = Config;
     type Metadata = ();
 
     fn build(config: Config, env: &BuildEnv<'_>) -> Result<Self, BuildError> {
-        if config.policy != Policy::Local {
-            return Err("counters in Redis are not available yet: use the policy \"local\"".to_owned().into());
-        }
-        let buckets = env.shared.kept(Buckets::default);
         // Buckets belong to a document and a configuration, so that any other change of either keeps them.
-        let scope = buckets.scope(&[Self::NAME, env.owner, &env.config.to_string()]);
+        let store = match Remote::of(config.policy, env)? {
+            Some(remote) => Store::Redis(remote, Names::new("limit_req", &KeyName::Owner(env.owner, env.config))),
+            None => {
+                let buckets = env.shared.kept(Buckets::default);
+                let scope = buckets.scope(&[Self::NAME, env.owner, &env.config.to_string()]);
+                Store::Local(buckets, scope)
+            }
+        };
         Ok(Self {
-            buckets,
-            scope,
+            store,
             key: Key::compile(config.key, config.key_type),
             leak: Leak { rate: config.rate, burst: config.burst },
             delays: !config.nodelay,
@@ -92,26 +95,65 @@ impl Plugin for LimitReq {
 
 impl Access for LimitReq {
     fn access<'a>(&'a self, cx: &'a mut Ctx) -> Step<'a> {
-        let now = cx.shared.clock.steady().as_micros() as u64;
-        match self.buckets.pour((&self.scope, &self.key.resolve_or_address(cx)), self.leak, now) {
-            Ok(Poured::Within(delay)) if self.delays && delay >= AT_ONCE => Step::Wait(Box::pin(async move {
-                cx.sleep(Duration::try_from_secs_f64(delay).unwrap_or(Duration::MAX)).await;
+        let key = self.key.resolve_or_address(cx);
+        match &self.store {
+            Store::Local(buckets, scope) => {
+                let now = cx.shared.clock.steady().as_micros() as u64;
+                let poured = buckets.pour((scope, &key), self.leak, now);
+                match self.judge(poured.map_err(Failure::Full)) {
+                    Ok(Duration::ZERO) => Step::NEXT,
+                    Ok(delay) => Step::Wait(Box::pin(async move {
+                        cx.sleep(delay).await;
+                        Ok(Verdict::Next)
+                    })),
+                    Err(reply) => Step::respond(reply),
+                }
+            }
+            Store::Redis(remote, names) => Step::Wait(Box::pin(async move {
+                let answers = remote.run(&redis::POUR, vec![redis::call(names, &key, self.leak)]).await;
+                let poured = answers.map(|answers| answers.first().map(|&answer| redis::poured(answer, self.leak)));
+                match self.judge(poured.map_err(Failure::Redis).and_then(|poured| poured.ok_or(Failure::Silence))) {
+                    Ok(delay) => cx.sleep(delay).await,
+                    Err(reply) => return Ok(reply.into()),
+                }
                 Ok(Verdict::Next)
             })),
-            Ok(Poured::Within(_)) => Step::NEXT,
-            Ok(Poured::Over(wait)) => Step::respond(self.rejection.reply(wait)),
-            Err(error) => self.degrade(&error),
         }
     }
 }
 
+/// Why a request could not be limited.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Full(Full),
+    #[error(transparent)]
+    Redis(remote::Failure),
+    #[error("Redis answered nothing")]
+    Silence,
+}
+
 impl LimitReq {
-    fn degrade(&self, error: &Full) -> Step<'static> {
-        if self.allows_degradation {
-            tracing::warn!(%error, "limit-req lets a request pass unlimited");
-            return Step::NEXT;
+    /// How long a request waits, or its refusal.
+    fn judge(&self, poured: Result<Poured, Failure>) -> Result<Duration, Reply> {
+        match poured {
+            Ok(Poured::Within(delay)) if self.delays && delay >= AT_ONCE => {
+                Ok(Duration::try_from_secs_f64(delay).unwrap_or(Duration::MAX))
+            }
+            Ok(Poured::Within(_)) => Ok(Duration::ZERO),
+            Ok(Poured::Over(wait)) => Err(self.rejection.reply(wait)),
+            Err(failure) if self.allows_degradation => {
+                tracing::debug!(%failure, "limit-req lets a request pass unlimited");
+                Ok(Duration::ZERO)
+            }
+            Err(failure) => {
+                // What is known to be away was said when it went away.
+                match failure {
+                    Failure::Redis(remote::Failure::Away(_)) => tracing::debug!(%failure, "failed to limit req"),
+                    _ => tracing::error!(%failure, "failed to limit req"),
+                }
+                Err(Reply::status(500))
+            }
         }
-        tracing::error!(%error, "failed to limit req");
-        Step::respond(Reply::status(500))
     }
 }

@@ -1,0 +1,310 @@
+//! Limits on what is asked for in a time, of which there are several plugins.
+
+mod headers;
+mod redis;
+
+pub(crate) use self::headers::Metadata;
+
+use self::headers::{HeaderNames, Quota, Quotas};
+use crate::{
+    Amount, Counters, Full, Key, KeyType, Least, Rejection, Scope, Taken, Window, key,
+    remote::{self, KeyName, Names, Policy, Remote},
+};
+use plugin::{BuildEnv, BuildError, Ctx, Outcome, PluginError, Reply, Step, Verdict};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use smallvec::SmallVec;
+use std::{collections::HashSet, sync::Arc};
+use wire::ResponseHead;
+
+const BOTH: &str = "count/time_window and rules cannot be specified at the same time";
+
+/// What is configured.
+#[derive(Debug, Deserialize)]
+pub struct Config {
+    count: Option<Value>,
+    time_window: Option<Value>,
+    window_type: WindowType,
+    rules: Option<Vec<RuleConfig>>,
+    group: Option<String>,
+    key: String,
+    key_type: KeyType,
+    rejected_code: u16,
+    rejected_msg: Option<String>,
+    policy: Policy,
+    allow_degradation: bool,
+    show_limit_quota_header: bool,
+    sync_interval: f64,
+}
+
+#[derive(Debug, Deserialize)]
+struct RuleConfig {
+    count: Value,
+    time_window: Value,
+    key: String,
+    header_prefix: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WindowType {
+    Fixed,
+    Sliding,
+}
+
+/// A plugin's configuration as compiled.
+pub(crate) struct Limiter {
+    plugin: &'static str,
+    store: Store,
+    window: Window,
+    rules: Vec<Rule>,
+    rejection: Rejection,
+    allows_degradation: bool,
+    pub(crate) shows_quota: bool,
+    /// Holds the group's configuration as long as somebody is in the group.
+    _group: Option<Arc<Group>>,
+}
+
+/// Where quotas are kept.
+enum Store {
+    Local(Arc<Counters>),
+    Redis(Arc<Remote>, Names),
+}
+
+struct Rule {
+    scope: Scope,
+    /// Its place among several rules.
+    part: String,
+    key: Key,
+    count: Amount,
+    time_window: Amount,
+    names: HeaderNames,
+}
+
+/// The configuration that a group's first member had.
+struct Group(Value);
+
+/// Why a request could not be counted.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Rules(String),
+    #[error(transparent)]
+    Full(#[from] Full),
+    #[error(transparent)]
+    Redis(#[from] remote::Failure),
+}
+
+/// A rule's numbers and key for one request.
+struct Resolved {
+    rule: usize,
+    key: key::Bytes,
+    count: u64,
+    time_window: u64,
+}
+
+impl Limiter {
+    pub(crate) fn compile(plugin: &'static str, config: Config, env: &BuildEnv<'_>) -> Result<Self, BuildError> {
+        config.refuse_what_the_schema_allows()?;
+        let group = config.group.as_deref().map(|group| join(plugin, group, env)).transpose()?;
+        let counters = env.shared.kept(Counters::default);
+        // Counters belong to a document and a configuration, so that any other change of either keeps them.
+        let text = env.config.to_string();
+        let scope = |part: &str| match &config.group {
+            Some(group) => counters.scope(&[plugin, "group", group, &text]),
+            None => counters.scope(&[plugin, env.owner, &text, part]),
+        };
+        let rules = match config.rules {
+            Some(rules) => {
+                let compiled = rules.into_iter().enumerate().map(|(index, rule)| {
+                    let part = (index + 1).to_string();
+                    Ok(Rule {
+                        scope: scope(&part),
+                        key: Key::of_rule(&rule.key),
+                        count: Amount::compile(&rule.count, Least::One),
+                        time_window: Amount::compile(&rule.time_window, Least::One),
+                        names: HeaderNames::with_prefix(rule.header_prefix.unwrap_or_else(|| part.clone()))?,
+                        part,
+                    })
+                });
+                compiled.collect::<Result<Vec<_>, BuildError>>()?
+            }
+            None => vec![Rule {
+                scope: scope(""),
+                part: String::new(),
+                key: Key::compile(config.key, config.key_type),
+                count: Amount::compile(&config.count.unwrap_or_default(), Least::One),
+                time_window: Amount::compile(&config.time_window.unwrap_or_default(), Least::One),
+                names: HeaderNames::default(),
+            }],
+        };
+        let store = match Remote::of(config.policy, env)? {
+            None => Store::Local(counters),
+            Some(remote) => {
+                let of = match &config.group {
+                    Some(group) => KeyName::Group(group),
+                    None => KeyName::Owner(env.owner, env.config),
+                };
+                Store::Redis(remote, Names::new(&format!("plugin-{plugin}:v1"), &of))
+            }
+        };
+        Ok(Self {
+            plugin,
+            store,
+            window: match config.window_type {
+                WindowType::Fixed => Window::Fixed,
+                WindowType::Sliding => Window::Sliding,
+            },
+            rules,
+            rejection: Rejection::compile(config.rejected_code, config.rejected_msg.as_deref(), env.compat),
+            allows_degradation: config.allow_degradation,
+            shows_quota: config.show_limit_quota_header,
+            _group: group,
+        })
+    }
+
+    /// Takes `cost` from a request's quotas.
+    pub(crate) fn take<'a>(&'a self, cx: &'a mut Ctx, cost: u64) -> Step<'a> {
+        let resolved = match self.resolve(cx) {
+            Ok(resolved) => resolved,
+            Err(failure) => return Step::Ready(self.settle(Err(failure))),
+        };
+        match &self.store {
+            Store::Local(counters) => {
+                let taken = self.take_here(cx, counters, &resolved, cost);
+                Step::Ready(self.settle(taken))
+            }
+            Store::Redis(remote, names) => Step::Wait(Box::pin(async move {
+                let taken = self.take_there(cx, remote, names, &resolved, cost).await;
+                self.settle(taken)
+            })),
+        }
+    }
+
+    /// Shows what is left, in the response's head.
+    pub(crate) fn show(&self, cx: &mut Ctx, metadata: Option<&Metadata>, head: &mut ResponseHead) {
+        for quota in &cx.state::<Quotas>().0 {
+            if let Some(rule) = self.rules.get(quota.rule) {
+                rule.names.write(quota, metadata, &mut head.fields);
+            }
+        }
+    }
+
+    /// The rules that apply. None counts before all are known to be countable, as in APISIX.
+    fn resolve(&self, cx: &Ctx) -> Result<SmallVec<[Resolved; 1]>, Failure> {
+        let mut applicable = SmallVec::new();
+        for (index, rule) in self.rules.iter().enumerate() {
+            let Some(key) = rule.key.resolve(cx) else { continue };
+            let amount = |amount: &Amount| amount.resolve(cx).map_err(Failure::Rules);
+            let (count, time_window) = (amount(&rule.count)?, amount(&rule.time_window)?);
+            applicable.push(Resolved { rule: index, key, count, time_window });
+        }
+        if applicable.is_empty() {
+            return Err(Failure::Rules("no variable of any rule's key has a value".to_owned()));
+        }
+        Ok(applicable)
+    }
+
+    fn take_here(
+        &self,
+        cx: &mut Ctx,
+        counters: &Counters,
+        applicable: &[Resolved],
+        cost: u64,
+    ) -> Result<Verdict, Failure> {
+        let now = cx.shared.clock.steady().as_micros() as u64;
+        for resolved in applicable {
+            let Some(rule) = self.rules.get(resolved.rule) else { continue };
+            let numbers = (cost, resolved.count, resolved.time_window);
+            let taken = counters.take((&rule.scope, &resolved.key), self.window, numbers, now)?;
+            if let refusal @ Verdict::Respond(_) = self.note(cx, resolved, taken) {
+                return Ok(refusal);
+            }
+        }
+        Ok(Verdict::Next)
+    }
+
+    async fn take_there(
+        &self,
+        cx: &mut Ctx,
+        remote: &Arc<Remote>,
+        names: &Names,
+        applicable: &[Resolved],
+        cost: u64,
+    ) -> Result<Verdict, Failure> {
+        let part = |resolved: &Resolved| self.rules.get(resolved.rule).map_or("", |rule| &rule.part);
+        let call = |resolved| redis::call(names, part(resolved), self.window, resolved, cost);
+        let answers = remote.run(redis::script(self.window), applicable.iter().map(call).collect()).await?;
+        for (resolved, answer) in applicable.iter().zip(answers) {
+            let taken = redis::taken(self.window, answer);
+            if let refusal @ Verdict::Respond(_) = self.note(cx, resolved, taken) {
+                return Ok(refusal);
+            }
+        }
+        Ok(Verdict::Next)
+    }
+
+    /// Remembers what is to be shown, and refuses what is over the quota.
+    fn note(&self, cx: &mut Ctx, resolved: &Resolved, taken: Taken) -> Verdict {
+        if self.shows_quota {
+            cx.state::<Quotas>().0.push(Quota { rule: resolved.rule, limit: resolved.count, taken });
+        }
+        match taken.remaining {
+            Some(_) => Verdict::Next,
+            None => self.rejection.reply(taken.reset).into(),
+        }
+    }
+
+    fn settle(&self, taken: Result<Verdict, Failure>) -> Outcome {
+        match taken {
+            Ok(verdict) => Ok(verdict),
+            Err(failure) if self.allows_degradation => {
+                tracing::debug!(plugin = self.plugin, %failure, "a request passes uncounted");
+                Ok(Verdict::Next)
+            }
+            Err(Failure::Rules(reason)) => Err(PluginError(format!("failed to get rate limit rules: {reason}"))),
+            Err(failure) => {
+                // What is known to be away was said when it went away.
+                match failure {
+                    Failure::Redis(remote::Failure::Away(_)) => tracing::debug!(%failure, "failed to limit count"),
+                    _ => tracing::error!(plugin = self.plugin, %failure, "failed to limit count"),
+                }
+                Ok(Reply::json(500, &json!({ "error_msg": "failed to limit count" })).into())
+            }
+        }
+    }
+}
+
+/// What APISIX says when a limit is configured twice.
+pub(crate) fn reword(config: &Value, violation: &str) -> Option<&'static str> {
+    let has = |name: &str| config.get(name).is_some();
+    let is_twice = has("rules") && (has("count") || has("time_window"));
+    (is_twice && violation.contains("value should match only one schema")).then_some(BOTH)
+}
+
+/// Enters a group, whose members have all the same configuration.
+fn join(plugin: &str, group: &str, env: &BuildEnv<'_>) -> Result<Arc<Group>, BuildError> {
+    let entered = env.shared.keyed(&format!("{plugin}:{group}"), || Group(env.config.clone()));
+    if entered.0 == *env.config { Ok(entered) } else { Err("group conf mismatched".to_owned().into()) }
+}
+
+impl Config {
+    fn refuse_what_the_schema_allows(&self) -> Result<(), BuildError> {
+        let refuse = |reason: &str| Err(BuildError(reason.to_owned()));
+        let rules = self.rules.as_deref().unwrap_or_default();
+        if self.rules.is_some() && (self.count.is_some() || self.time_window.is_some()) {
+            return refuse(BOTH);
+        }
+        if self.rules.is_some() && self.group.is_some() {
+            return refuse("group and rules cannot be specified at the same time");
+        }
+        if self.policy != Policy::Local && self.sync_interval != -1.0 {
+            return refuse("sync_interval is not available yet: leave it out, and each request is counted at once");
+        }
+        let mut keys = HashSet::new();
+        if let Some(twice) = rules.iter().find(|rule| !keys.insert(&*rule.key)) {
+            return refuse(&format!("duplicate key '{}' in rules", twice.key));
+        }
+        Ok(())
+    }
+}
