@@ -25,6 +25,7 @@ pub fn all() -> Vec<Description> {
         describe::<plugins_guard::uri_blocker::UriBlocker>(),
         describe::<plugins_guard::json_limits::JsonLimits>(),
         describe::<plugins_guard::request_validation::RequestValidation>(),
+        describe::<plugins_guard::graphql_limits::GraphqlLimits>(),
         describe_auth::<plugins_auth::key_auth::KeyAuth>(),
         describe::<plugins_guard::consumer_restriction::ConsumerRestriction>(),
         describe::<plugins_traffic::proxy_mirror::ProxyMirror>(),
