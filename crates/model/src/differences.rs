@@ -323,6 +323,13 @@ differences! {
         why: "what was checked is what arrives, and signatures and digests of it still hold",
         plugin: "request-validation",
     }
+    /// `openapi-body`
+    OpenapiBody = "openapi-body" {
+        apisix: "of a name that comes twice in a JSON body the last value is checked; compressed bodies do not fit",
+        portcullis: "bodies that readers could understand differently are refused; compressed bodies are taken apart within bounds, and other codings and charsets answered 415",
+        why: "what was checked has to be what the upstream reads",
+        plugin: "oas-validator",
+    }
 }
 
 impl DifferenceId {

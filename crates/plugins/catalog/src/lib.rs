@@ -41,6 +41,7 @@ pub fn all() -> Vec<Description> {
         describe::<plugins_traffic::traffic_split::TrafficSplit>(),
         describe::<plugins_traffic::redirect::Redirect>(),
         describe::<plugins_traffic::response_rewrite::ResponseRewrite>(),
+        describe::<plugins_guard::oas_validator::OasValidator>(),
         describe::<plugins_traffic::public_api::PublicApi>(),
         describe::<plugins_observe::prometheus::Prometheus>(),
         describe::<plugins_traffic::error_page::ErrorPage>(),

@@ -8,6 +8,7 @@ pub mod csrf;
 pub mod graphql_limits;
 pub mod ip_restriction;
 pub mod json_limits;
+pub mod oas_validator;
 mod patterns;
 pub mod referer_restriction;
 mod refusal;

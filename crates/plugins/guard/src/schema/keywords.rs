@@ -2,7 +2,7 @@
 
 /// What a keyword's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     /// No schema.
     Plain,
     /// A schema.
@@ -17,7 +17,7 @@ pub(super) enum Shape {
 
 /// Drafts in their order; the year for those that are called by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Era {
+pub(crate) enum Era {
     Four,
     Six,
     Seven,
@@ -27,15 +27,15 @@ pub(super) enum Era {
 
 /// A keyword.
 #[derive(Clone, Copy)]
-pub(super) struct Known {
-    pub(super) name: &'static str,
-    pub(super) shape: Shape,
+pub(crate) struct Known {
+    pub(crate) name: &'static str,
+    pub(crate) shape: Shape,
     /// The first and the last draft that have it.
-    pub(super) eras: (Era, Era),
+    pub(crate) eras: (Era, Era),
     /// Whether it looks at the same value, and not at a part of it.
-    pub(super) is_in_place: bool,
+    pub(crate) is_in_place: bool,
     /// Whether it only describes.
-    pub(super) describes: bool,
+    pub(crate) describes: bool,
 }
 
 const fn checks(name: &'static str) -> Known {
@@ -63,7 +63,7 @@ const fn until(era: Era, known: Known) -> Known {
 }
 
 /// The keyword of this name.
-pub(super) fn find(name: &str) -> Option<&'static Known> {
+pub(crate) fn find(name: &str) -> Option<&'static Known> {
     KEYWORDS.iter().find(|known| known.name == name)
 }
 

@@ -4,7 +4,7 @@
 //! compares numbers exactly. What a client is told of a misfit is in the words of APISIX's library, which `model::schema` has.
 //! With APISIX's behaviour that library's meaning decides, too.
 
-mod keywords;
+pub(crate) mod keywords;
 mod prepare;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,161 @@
+#![doc = include_str!("doc.md")]
+
+mod body;
+mod convert;
+mod parameter;
+mod paths;
+mod spec;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    content::{Content, Media, Unreadable},
+    refusal,
+};
+use model::{
+    differences::DifferenceId,
+    json::{self, Limits},
+};
+use plugin::{
+    Access, BuildEnv, BuildError, Ctx, Hooks, Outcome, Plugin, PluginClass, Posture, RunPolicy, Spec as PluginSpec,
+    Step, Verdict,
+};
+use serde::Deserialize;
+use spec::{Skipped, Spec};
+use std::{fmt, sync::Arc};
+
+/// What is configured.
+#[derive(Debug, Deserialize)]
+pub struct Config {
+    spec: Option<String>,
+    verbose_errors: bool,
+    skip_request_body_validation: bool,
+    skip_request_header_validation: bool,
+    skip_query_param_validation: bool,
+    skip_path_params_validation: bool,
+    reject_if_not_match: bool,
+    rejection_status_code: u16,
+    max_req_body_size: usize,
+}
+
+/// How long fetched documents are kept.
+#[derive(Debug, Deserialize)]
+pub struct Metadata {}
+
+/// Checks requests against a document of OpenAPI.
+pub struct OasValidator {
+    spec: Spec,
+    skipped: Skipped,
+    max: usize,
+    is_strict: bool,
+    is_verbose: bool,
+    rejects: bool,
+    status: u16,
+}
+
+impl fmt::Debug for OasValidator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OasValidator").finish_non_exhaustive()
+    }
+}
+
+/// What of a request does not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wrong(String);
+
+impl Wrong {
+    fn new(reason: &str) -> Self {
+        Self(reason.to_owned())
+    }
+}
+
+impl Plugin for OasValidator {
+    const NAME: &'static str = "oas-validator";
+    const PRIORITY: i32 = 512;
+    const SPEC: PluginSpec = PluginSpec {
+        schema: include_str!("schema.json"),
+        version: 0.1,
+        class: PluginClass::Other,
+        run_policy: RunPolicy::Always,
+        posture: Posture { reads_untrusted: true, reads_bodies: true, calls_out: false },
+    };
+    type Config = Config;
+    type Metadata = Metadata;
+
+    fn build(config: Config, env: &BuildEnv<'_>) -> Result<Self, BuildError> {
+        let text = config
+            .spec
+            .ok_or_else(|| BuildError("spec_url is not available yet: put the document itself into spec".to_owned()))?;
+        let limits = Limits { bytes: text.len(), depth: Limits::DEEPEST };
+        let document = json::parse(text.as_bytes(), limits)
+            .map_err(|error| BuildError(format!("invalid JSON string provided, err: {error}")))?;
+        let spec = Spec::compile(&document)
+            .map_err(|error| BuildError(format!("failed to compile openapi spec, err: {error}")))?;
+        Ok(Self {
+            spec,
+            skipped: Skipped {
+                path: config.skip_path_params_validation,
+                query: config.skip_query_param_validation,
+                header: config.skip_request_header_validation,
+                body: config.skip_request_body_validation,
+            },
+            max: config.max_req_body_size,
+            is_strict: env.compat.is_safe(DifferenceId::OpenapiBody),
+            is_verbose: config.verbose_errors,
+            rejects: config.reject_if_not_match,
+            status: config.rejection_status_code,
+        })
+    }
+
+    fn attach(self: Arc<Self>, hooks: &mut Hooks) {
+        hooks.access = Some(self);
+    }
+}
+
+impl Access for OasValidator {
+    fn access<'a>(&'a self, cx: &'a mut Ctx) -> Step<'a> {
+        if self.skipped.body {
+            return Step::Ready(Ok(self.settle(cx, b"")));
+        }
+        Step::Wait(Box::pin(self.check(cx)))
+    }
+}
+
+impl OasValidator {
+    async fn check(&self, cx: &mut Ctx) -> Outcome {
+        let content = match self.is_strict {
+            true => match Media::of(&cx.request.fields) {
+                Ok(_) => Content::read(cx, self.max).await,
+                Err(unreadable) => Err(unreadable),
+            },
+            false => Content::read_raw(cx, self.max).await,
+        };
+        Ok(match content {
+            Ok(content) => self.settle(cx, content.bytes()),
+            Err(unreadable) => self.unreadable(&unreadable),
+        })
+    }
+
+    fn settle(&self, cx: &Ctx, body: &[u8]) -> Verdict {
+        let Err(Wrong(reason)) = self.spec.check(&cx.request, body, self.skipped, self.is_strict) else {
+            return Verdict::Next;
+        };
+        tracing::error!(method = cx.request.method.as_str(), %reason, "a request does not fit its OpenAPI document");
+        if !self.rejects {
+            return Verdict::Next;
+        }
+        let reason = if self.is_verbose { &*reason } else { "" };
+        refusal::message(self.status, &format!("failed to validate request. {reason}")).into()
+    }
+
+    fn unreadable(&self, unreadable: &Unreadable) -> Verdict {
+        // What is too long or coded in an unknown way can still be passed on where requests are only looked at.
+        if !self.rejects && matches!(unreadable.status, 413 | 415) {
+            tracing::error!(reason = unreadable.reason, "a request body cannot be checked");
+            return Verdict::Next;
+        }
+        let status = if unreadable.status == 400 { self.status } else { unreadable.status };
+        refusal::message(status, &format!("error reading the request body. err: {}", unreadable.reason)).into()
+    }
+}
