@@ -9,6 +9,7 @@ type Needed = (&'static str, &'static str);
 
 /// For the tests; `g++` builds the fuzzer's runtime.
 pub(crate) const FOR_TESTS: &[Needed] = &[
+    ("chromium", "chromium"),
     ("python3", "python3"),
     ("curl", "curl"),
     ("g++", "g++"),

@@ -7,6 +7,7 @@ mod admin_clients;
 mod balancers;
 mod batch;
 mod bodies;
+mod browser;
 mod buffered_bodies;
 mod cases;
 mod changes;
