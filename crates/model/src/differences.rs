@@ -263,7 +263,7 @@ differences! {
     }
     /// `counted-keys`
     CountedKeys = "counted-keys" {
-        apisix: "when the memory for counters of limit-count, limit-req, limit-conn and api-breaker is full, the oldest are dropped",
+        apisix: "when the memory for counters of limit-count, limit-req and limit-conn is full, the oldest are dropped",
         portcullis: "no counter is dropped; requests of more than 4194304 keys at a time are answered 500, or pass with allow_degradation",
         why: "whoever brings many keys could have its own forgotten",
         is_switchable: false,

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod amount;
+pub mod api_breaker;
 mod counters;
 mod forgeable;
 mod key;
