@@ -3,6 +3,8 @@
 mod names;
 mod scanner;
 #[cfg(test)]
+mod suite;
+#[cfg(test)]
 mod tests;
 
 use crate::{

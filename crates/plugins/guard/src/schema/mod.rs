@@ -7,6 +7,8 @@
 pub(crate) mod keywords;
 mod prepare;
 #[cfg(test)]
+mod suite;
+#[cfg(test)]
 mod tests;
 
 use jsonschema::{PatternOptions, Validator};
