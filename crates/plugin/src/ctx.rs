@@ -112,6 +112,7 @@ pub struct Ctx {
     downstream: Rc<dyn Downstream>,
     state: smallvec::SmallVec<[(SlotId, Box<dyn Any>); 2]>,
     running: SlotId,
+    skipped: smallvec::SmallVec<[&'static str; 1]>,
 }
 
 impl Ctx {
@@ -163,6 +164,7 @@ impl Ctx {
             downstream,
             state: smallvec::SmallVec::new(),
             running: SlotId::default(),
+            skipped: smallvec::SmallVec::new(),
         }
     }
 
@@ -233,6 +235,18 @@ impl Ctx {
     /// Sends the request to the route's upstream, whatever was chosen before.
     pub fn choose_route_upstream(&mut self) {
         self.upstream.chosen = None;
+    }
+
+    /// Keeps the other instances of a plugin from running from now on, because the running one has done what they would.
+    pub fn skip_plugin(&mut self, name: &'static str) {
+        if !self.skips(name) {
+            self.skipped.push(name);
+        }
+    }
+
+    /// Whether instances of a plugin do not run any more.
+    pub fn skips(&self, name: &str) -> bool {
+        self.skipped.contains(&name)
     }
 
     /// Says which slot runs next; the chain's runner calls it before each hook.

@@ -214,8 +214,12 @@ pub(crate) fn gives_way(slot: &Slot, own: &[Arc<Slot>]) -> bool {
     slot.run_policy != RunPolicy::Always && own.iter().any(|o| o.name == slot.name)
 }
 
-/// Whether `_meta.filter` lets the plugin run. A filter that cannot be evaluated lets it run.
+/// Whether `_meta.filter` lets the plugin run, and no other plugin has done what it does. A filter that cannot be evaluated
+/// lets it run.
 fn passes(slot: &Slot, chain: &EffectiveChain, cx: &Ctx) -> bool {
+    if cx.skips(slot.name) {
+        return false;
+    }
     let Some(filter) = &slot.meta.filter else { return true };
     let mut filters = chain.filters.borrow_mut();
     if let Some((_, passes)) = filters.iter().find(|(id, _)| *id == slot.id) {

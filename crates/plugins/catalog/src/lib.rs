@@ -30,6 +30,7 @@ pub fn all() -> Vec<Description> {
         describe::<plugins_guard::consumer_restriction::ConsumerRestriction>(),
         describe::<plugins_traffic::proxy_mirror::ProxyMirror>(),
         describe::<plugins_traffic::proxy_rewrite::ProxyRewrite>(),
+        describe::<plugins_limit::workflow::Workflow>(),
         describe::<plugins_limit::api_breaker::ApiBreaker>(),
         describe::<plugins_limit::limit_conn::LimitConn>(),
         describe::<plugins_limit::limit_count::LimitCount>(),

@@ -13,6 +13,12 @@ mod quota;
 mod rejection;
 mod remote;
 mod table;
+pub mod workflow;
+
+/// Plugins that may run as a part of another one.
+pub(crate) fn actions() -> [plugin::Description; 2] {
+    [plugin::describe::<limit_count::LimitCount>(), plugin::describe::<limit_conn::LimitConn>()]
+}
 
 pub(crate) use amount::{Amount, Least};
 pub(crate) use counters::{Counters, Taken, Window};
