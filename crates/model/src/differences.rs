@@ -330,6 +330,13 @@ differences! {
         why: "what was checked has to be what the upstream reads",
         plugin: "oas-validator",
     }
+    /// `unmasked-body`
+    UnmaskedBody = "unmasked-body" {
+        apisix: "a JSON body that is longer than max_body_size or cannot be parsed is logged as it came",
+        portcullis: "what cannot be masked is not shown",
+        why: "what is to be masked is what must not be in logs",
+        plugin: "data-mask",
+    }
 }
 
 impl DifferenceId {

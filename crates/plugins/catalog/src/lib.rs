@@ -28,6 +28,7 @@ pub fn all() -> Vec<Description> {
         describe::<plugins_guard::graphql_limits::GraphqlLimits>(),
         describe_auth::<plugins_auth::key_auth::KeyAuth>(),
         describe::<plugins_guard::consumer_restriction::ConsumerRestriction>(),
+        describe::<plugins_guard::data_mask::DataMask>(),
         describe::<plugins_traffic::proxy_mirror::ProxyMirror>(),
         describe::<plugins_traffic::proxy_rewrite::ProxyRewrite>(),
         describe::<plugins_limit::workflow::Workflow>(),

@@ -5,6 +5,7 @@ pub mod consumer_restriction;
 mod content;
 pub mod cors;
 pub mod csrf;
+pub mod data_mask;
 pub mod graphql_limits;
 pub mod ip_restriction;
 pub mod json_limits;
