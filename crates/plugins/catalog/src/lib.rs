@@ -33,6 +33,7 @@ pub fn all() -> Vec<Description> {
         describe::<plugins_traffic::proxy_rewrite::ProxyRewrite>(),
         describe::<plugins_limit::workflow::Workflow>(),
         describe::<plugins_limit::api_breaker::ApiBreaker>(),
+        describe::<plugins_limit::graphql_limit_count::GraphqlLimitCount>(),
         describe::<plugins_limit::limit_conn::LimitConn>(),
         describe::<plugins_limit::limit_count::LimitCount>(),
         describe::<plugins_limit::limit_req::LimitReq>(),

@@ -5,6 +5,7 @@ mod amount;
 pub mod api_breaker;
 mod counters;
 mod forgeable;
+pub mod graphql_limit_count;
 mod key;
 pub mod limit_conn;
 pub mod limit_count;

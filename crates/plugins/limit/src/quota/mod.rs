@@ -289,6 +289,10 @@ fn join(plugin: &str, group: &str, env: &BuildEnv<'_>) -> Result<Arc<Group>, Bui
 }
 
 impl Config {
+    pub(crate) fn rejected_code(&self) -> u16 {
+        self.rejected_code
+    }
+
     fn refuse_what_the_schema_allows(&self) -> Result<(), BuildError> {
         let refuse = |reason: &str| Err(BuildError(reason.to_owned()));
         let rules = self.rules.as_deref().unwrap_or_default();
