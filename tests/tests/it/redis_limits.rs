@@ -275,3 +275,38 @@ fn a_rate_in_redis_leaks_by_its_clock() {
     }
     assert!(begun.elapsed() >= Duration::from_millis(9 * 50 - 60), "{:?}", begun.elapsed());
 }
+
+#[test]
+fn counts_that_are_told_later_are_told_and_bounded() {
+    let upstream = Upstream::hello();
+    let mut redis = Redis::start();
+    for window in ["fixed", "sliding"] {
+        let more = merged(json!({ "sync_interval": 0.2, "window_type": window }), &server(&redis));
+        let gateways = gateways(2, &upstream, &limit_count(100, &more));
+        let (one, two) = (&gateways[0], &gateways[1]);
+        assert_eq!(count(&[one], 20, 200), 100, "{window}: alone it is exact");
+        // The other knows when it has asked, and never lets more through than was left then.
+        let mut passed = 100;
+        wait_for("both to know", || {
+            let more = count(&[two], 1, 200);
+            passed += more;
+            (more == 0).then_some(())
+        });
+        assert!(passed <= 200, "{window}: {passed}");
+        assert_eq!(count(&[one, two], 10, 503), 80, "{window}");
+        let key = redis.ask(&["RANDOMKEY"]);
+        wait_for("Redis to be told of each, once", || {
+            let used = if window == "fixed" { redis.ask(&["GET", &*key]) } else { redis.ask(&["HGET", &*key, "used"]) };
+            (used == passed.to_string()).then_some(())
+        });
+        assert_eq!(redis.ask(&["FLUSHALL"]), "+OK");
+    }
+    // While it is away each gateway counts for itself.
+    let more = merged(json!({ "sync_interval": 0.2, "key": "server_port" }), &server(&redis));
+    let gateways = gateways(1, &upstream, &limit_count(50, &more));
+    redis.kill();
+    assert_eq!(count(&[&gateways[0]], 10, 200), 50);
+    redis.run();
+    wait_for("it to be told", || (redis.ask(&["DBSIZE"]) == ":1").then_some(()));
+    assert_eq!(redis.ask(&["GET", &*redis.ask(&["RANDOMKEY"])]), "50");
+}

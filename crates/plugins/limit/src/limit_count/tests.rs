@@ -203,8 +203,8 @@ fn what_cannot_work_is_refused_when_it_is_written() {
         (json!({ "rules": rule("a b") }), "header_prefix"),
         (json!({ "rules": rule("x"), "group": "g" }), "group and rules cannot be specified at the same time"),
         (
-            json!({ "count": 1, "time_window": 1, "policy": "redis", "redis_host": "h1", "redis_password": "hunter2", "sync_interval": 0.5 }),
-            "sync_interval is not available yet",
+            json!({ "count": 1, "time_window": 1, "policy": "redis", "redis_host": "h1", "redis_password": "hunter2", "sync_interval": 1.5 }),
+            "sync_interval should be smaller than time_window",
         ),
         (
             json!({ "count": 1, "time_window": 1, "policy": "redis", "redis_host": "h1", "redis_port": 65536 }),

@@ -1,11 +1,15 @@
 //! Limits on what is asked for in a time, of which there are several plugins.
 
+mod delayed;
 mod headers;
 mod redis;
 
 pub(crate) use self::headers::Metadata;
 
-use self::headers::{HeaderNames, Quota, Quotas};
+use self::{
+    delayed::Delayed,
+    headers::{HeaderNames, Quota, Quotas},
+};
 use crate::{
     Amount, Counters, Full, Key, KeyType, Least, Rejection, Scope, Taken, Window, key,
     remote::{self, KeyName, Names, Policy, Remote},
@@ -14,10 +18,16 @@ use plugin::{BuildEnv, BuildError, Ctx, Outcome, PluginError, Reply, Step, Verdi
 use serde::Deserialize;
 use serde_json::{Value, json};
 use smallvec::SmallVec;
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use wire::ResponseHead;
 
 const BOTH: &str = "count/time_window and rules cannot be specified at the same time";
+
+/// The interval that is none: Redis is told of each request.
+const AT_ONCE: f64 = -1.0;
+
+/// Seconds between two times that Redis is told.
+const LONGEST_INTERVAL: f64 = 86_400.0;
 
 /// What is configured.
 #[derive(Debug, Deserialize)]
@@ -69,6 +79,8 @@ pub(crate) struct Limiter {
 enum Store {
     Local(Arc<Counters>),
     Redis(Arc<Remote>, Names),
+    /// And here first, unless the window is no longer than the interval.
+    Delayed(Arc<Remote>, Names, Arc<Delayed>, f64),
 }
 
 struct Rule {
@@ -138,6 +150,10 @@ impl Limiter {
                 names: HeaderNames::default(),
             }],
         };
+        let window = match config.window_type {
+            WindowType::Fixed => Window::Fixed,
+            WindowType::Sliding => Window::Sliding,
+        };
         let store = match Remote::of(config.policy, env)? {
             None => Store::Local(counters),
             Some(remote) => {
@@ -145,16 +161,22 @@ impl Limiter {
                     Some(group) => KeyName::Group(group),
                     None => KeyName::Owner(env.owner, env.config),
                 };
-                Store::Redis(remote, Names::new(&format!("plugin-{plugin}:v1"), &of))
+                let names = Names::new(&format!("plugin-{plugin}:v1"), &of);
+                if config.sync_interval == AT_ONCE {
+                    Store::Redis(remote, names)
+                } else {
+                    // One for all that count under these names, also across changes of other things.
+                    let interval = Duration::from_secs_f64(config.sync_interval);
+                    let made = || Delayed::new(remote.clone(), window, interval);
+                    let delayed = env.shared.keyed(&format!("{}{text}", names.prefix()), made);
+                    Store::Delayed(remote, names, delayed, config.sync_interval)
+                }
             }
         };
         Ok(Self {
             plugin,
             store,
-            window: match config.window_type {
-                WindowType::Fixed => Window::Fixed,
-                WindowType::Sliding => Window::Sliding,
-            },
+            window,
             rules,
             rejection: Rejection::compile(config.rejected_code, config.rejected_msg.as_deref(), env.compat),
             allows_degradation: config.allow_degradation,
@@ -176,6 +198,15 @@ impl Limiter {
             }
             Store::Redis(remote, names) => Step::Wait(Box::pin(async move {
                 let taken = self.take_there(cx, remote, names, &resolved, cost).await;
+                self.settle(taken)
+            })),
+            Store::Delayed(remote, names, delayed, interval) => Step::Wait(Box::pin(async move {
+                let is_delayed = |resolved: &Resolved| resolved.time_window as f64 > *interval;
+                let taken = if resolved.iter().all(is_delayed) {
+                    self.take_and_tell_later(cx, delayed, names, &resolved, cost).await
+                } else {
+                    self.take_there(cx, remote, names, &resolved, cost).await
+                };
                 self.settle(taken)
             })),
         }
@@ -244,6 +275,29 @@ impl Limiter {
         Ok(Verdict::Next)
     }
 
+    async fn take_and_tell_later(
+        &self,
+        cx: &mut Ctx,
+        delayed: &Arc<Delayed>,
+        names: &Names,
+        applicable: &[Resolved],
+        cost: u64,
+    ) -> Result<Verdict, Failure> {
+        for resolved in applicable {
+            let Some(rule) = self.rules.get(resolved.rule) else { continue };
+            let quota = delayed::Quota {
+                key: redis::key(names, &rule.part, self.window, resolved),
+                limit: resolved.count,
+                seconds: resolved.time_window,
+            };
+            let taken = delayed.take(quota, cost, plugin::Clock::System.steady().as_micros() as u64).await?;
+            if let refusal @ Verdict::Respond(_) = self.note(cx, resolved, taken) {
+                return Ok(refusal);
+            }
+        }
+        Ok(Verdict::Next)
+    }
+
     /// Remembers what is to be shown, and refuses what is over the quota.
     fn note(&self, cx: &mut Ctx, resolved: &Resolved, taken: Taken) -> Verdict {
         if self.shows_quota {
@@ -302,8 +356,17 @@ impl Config {
         if self.rules.is_some() && self.group.is_some() {
             return refuse("group and rules cannot be specified at the same time");
         }
-        if self.policy != Policy::Local && self.sync_interval != -1.0 {
-            return refuse("sync_interval is not available yet: leave it out, and each request is counted at once");
+        if self.policy != Policy::Local && self.sync_interval != AT_ONCE {
+            if self.sync_interval < 0.1 {
+                return refuse("sync_interval should not be smaller than 0.1");
+            }
+            let window = self.time_window.as_ref().and_then(Value::as_f64);
+            if window.is_some_and(|window| self.sync_interval >= window) {
+                return refuse("sync_interval should be smaller than time_window");
+            }
+            if self.sync_interval > LONGEST_INTERVAL {
+                return refuse("sync_interval should not be greater than a day");
+            }
         }
         let mut keys = HashSet::new();
         if let Some(twice) = rules.iter().find(|rule| !keys.insert(&*rule.key)) {

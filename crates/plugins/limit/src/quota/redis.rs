@@ -67,6 +67,64 @@ static SLIDING: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// Counts what was let through already, and says what is left.
+static FLUSH_FIXED: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local out = {}
+        for i, key in ipairs(KEYS) do
+            local cost, limit, window = ARGV[3 * i - 2], tonumber(ARGV[3 * i - 1]), ARGV[3 * i]
+            local left = redis.call('PTTL', key)
+            local used
+            if left < 0 then
+                redis.call('SET', key, cost, 'EX', window)
+                used, left = tonumber(cost), window * 1000
+            else
+                used = redis.call('INCRBY', key, cost)
+            end
+            out[#out + 1] = 1
+            out[#out + 1] = math.max(limit - used, 0)
+            out[#out + 1] = string.format('%.3f', left / 1000)
+        end
+        return out",
+    )
+});
+
+/// The same for sliding windows.
+static FLUSH_SLIDING: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local time = redis.call('TIME')
+        local now = time[1] + time[2] / 1000000
+        local out = {}
+        for i, key in ipairs(KEYS) do
+            local cost, limit, window = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
+            local number, left = math.floor(now / window), window - now % window
+            local known = redis.call('HMGET', key, 'window', 'used', 'before')
+            local used, before = 0, 0
+            local last = tonumber(known[1])
+            if last and last >= number then
+                number, used, before = last, tonumber(known[2]), tonumber(known[3])
+            elseif last == number - 1 then
+                before = tonumber(known[2])
+            end
+            used = used + cost
+            redis.call('HSET', key, 'window', number, 'used', used, 'before', before)
+            redis.call('EXPIRE', key, window * 2)
+            out[#out + 1] = 1
+            out[#out + 1] = math.max(math.floor(limit - used - math.min(before, limit) / window * left), 0)
+            out[#out + 1] = string.format('%.6f', left)
+        end
+        return out",
+    )
+});
+
+/// The script that counts what was let through already. It gives what is left, and for how many seconds that holds.
+pub(super) fn flush(window: Window) -> &'static Script {
+    match window {
+        Window::Fixed => &FLUSH_FIXED,
+        Window::Sliding => &FLUSH_SLIDING,
+    }
+}
+
 pub(super) fn script(window: Window) -> &'static Script {
     match window {
         Window::Fixed => &FIXED,
@@ -74,15 +132,22 @@ pub(super) fn script(window: Window) -> &'static Script {
     }
 }
 
+/// The name of what a rule counts.
+pub(super) fn key(names: &Names, part: &str, window: Window, resolved: &Resolved) -> Vec<u8> {
+    match window {
+        Window::Fixed => names.key(part, &resolved.key),
+        // Where the length is a variable, each length has windows of its own.
+        Window::Sliding => names.key(&format!("{part}sliding{}", resolved.time_window), &resolved.key),
+    }
+}
+
 /// What a rule asks Redis.
 pub(super) fn call(names: &Names, part: &str, window: Window, resolved: &Resolved, cost: u64) -> Call {
-    let Resolved { key, count, time_window, .. } = resolved;
-    let key = match window {
-        Window::Fixed => names.key(part, key),
-        // Where the length is a variable, each length has windows of its own.
-        Window::Sliding => names.key(&format!("{part}sliding{time_window}"), key),
-    };
-    Call { key, args: [cost, *count, *time_window].iter().map(u64::to_string).collect() }
+    let Resolved { count, time_window, .. } = resolved;
+    Call {
+        key: key(names, part, window, resolved),
+        args: [cost, *count, *time_window].iter().map(u64::to_string).collect(),
+    }
 }
 
 pub(super) fn taken(window: Window, answer: Answer) -> Taken {

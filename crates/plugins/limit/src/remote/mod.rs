@@ -123,6 +123,11 @@ impl Remote {
         running.await.unwrap_or_else(|error| Err(Failure::NoThread(error.to_string())))
     }
 
+    /// Runs a task beside requests; `false` where there is no thread for it.
+    pub(crate) fn beside(&self, task: impl Future<Output = ()> + Send + 'static) -> bool {
+        self.thread.handle().map(|handle| handle.spawn(task)).is_ok()
+    }
+
     /// Gives something back, once it was `taken`, now or when Redis is there again.
     pub(crate) fn give_back(
         self: &Arc<Self>,

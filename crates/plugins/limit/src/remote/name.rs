@@ -27,6 +27,11 @@ impl Names {
         Self { prefix }
     }
 
+    /// What the names begin with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The key of a value, for a part of the plugin's configuration (a rule, a window).
     pub(crate) fn key(&self, part: &str, value: &[u8]) -> Vec<u8> {
         let mut key = Vec::with_capacity(self.prefix.len() + part.len() + value.len() + 1);
