@@ -19,7 +19,7 @@ use model::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Something that is allowed, and weaker than it looks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -66,7 +66,11 @@ const HOLDERS: [Kind; 7] = [
     Kind::ConsumerGroup,
 ];
 
-/// Everything that is found in the configuration in force, by key. Costs a look at every document.
+/// Findings of one rule that are told one by one.
+const TOLD: usize = 200;
+
+/// Everything that is found in the configuration in force, by key; of a rule that finds very much the first, and how many more
+/// there are. Costs a look at every document.
 pub fn findings(flow: &Flow) -> Vec<Finding> {
     let (view, plugins) = (flow.documents(), flow.plugins());
     let mut found = Vec::new();
@@ -83,11 +87,30 @@ pub fn findings(flow: &Flow) -> Vec<Finding> {
     routes::findings(&flow.snapshot(), &mut found);
     differences(flow, &view, &mut found);
     refused_on_write(flow, &view, &plugins, &mut found);
+    found.sort();
+    let mut found = without_repetition(found);
     for finding in &mut found {
         finding.place = flow.place(&finding.key);
     }
-    found.sort();
     found
+}
+
+fn without_repetition(found: Vec<Finding>) -> Vec<Finding> {
+    let mut counts: BTreeMap<&str, (usize, Level)> = BTreeMap::new();
+    let mut told: Vec<Finding> = Vec::new();
+    for finding in found {
+        let (count, _) = counts.entry(finding.rule).or_insert((0, finding.level));
+        *count += 1;
+        if *count <= TOLD {
+            told.push(finding);
+        }
+    }
+    let more = counts.into_iter().filter(|(_, (count, _))| *count > TOLD).map(|(rule, (count, level))| {
+        let message = format!("there are {} more of this kind", count - TOLD);
+        Finding { level, ..Finding::new(rule, String::new(), String::new(), message) }
+    });
+    told.extend(more);
+    told
 }
 
 /// Where plugins that are used are not as in APISIX, once for each difference.
@@ -144,10 +167,11 @@ fn of_plugins(plugins: &PluginSet, document: &Document, found: &mut Vec<Finding>
 /// What is in use, and could not be written again as it is.
 fn refused_on_write(flow: &Flow, view: &DocumentsView, plugins: &PluginSet, found: &mut Vec<Finding>) {
     let snapshot = flow.snapshot();
+    let broken: HashSet<&str> = snapshot.problems().iter().map(|problem| &*problem.key).collect();
     for kind in Kind::ALL {
         for document in view.list(kind, None) {
             let key = document.key.path();
-            if snapshot.problems().iter().any(|problem| problem.key == key) {
+            if broken.contains(&*key) {
                 continue;
             }
             if let Err(message) = check::check_document(view, plugins, flow.shared(), &document.key, &document.value) {

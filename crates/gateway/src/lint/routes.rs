@@ -66,6 +66,9 @@ fn places(snapshot: &Snapshot, route: &CompiledRoute) -> Vec<String> {
     }
 }
 
+/// Routes of the same uri and host that are compared with each one: enough for whom people write, and no work without end.
+const COMPARED: usize = 256;
+
 /// A route that no request can reach because another takes all of them.
 fn shadowed(routes: &[Arc<CompiledRoute>], found: &mut Vec<Finding>) {
     let mut by_place: BTreeMap<(Option<&str>, &str), Vec<&CompiledRoute>> = BTreeMap::new();
@@ -92,7 +95,7 @@ fn shadowed(routes: &[Arc<CompiledRoute>], found: &mut Vec<Finding>) {
         let mut by = None;
         let is_shadowed = route.uris.iter().all(|uri| {
             hosts.iter().all(|host| {
-                let others = by_place.get(&(*host, &*uri.text)).into_iter().flatten();
+                let others = by_place.get(&(*host, &*uri.text)).into_iter().flatten().take(COMPARED);
                 let comes_first = |other: &&&CompiledRoute| {
                     other.facts.id != route.facts.id
                         && (other.priority, std::cmp::Reverse(other.arrival))

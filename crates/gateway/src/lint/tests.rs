@@ -110,6 +110,16 @@ async fn a_route_that_nothing_reaches_is_found() {
     }
 }
 
+#[tokio::test]
+async fn what_is_found_everywhere_is_not_told_everywhere() {
+    let routes: Vec<(String, Value)> =
+        (0..300).map(|n| (format!("/routes/{n}"), json!({ "uri": "/same", "upstream": to("10.0.0.1:80") }))).collect();
+    let routes: Vec<(&str, Value)> = routes.iter().map(|(key, route)| (&**key, route.clone())).collect();
+    let found = found(&routes).await;
+    assert_eq!(found.len(), TOLD + 1);
+    assert_eq!(found.last().unwrap(), &(String::new(), "shadowed-route"));
+}
+
 #[test]
 fn switched_off_verification_is_found_by_the_name_of_the_attribute() {
     let mut found = Vec::new();
