@@ -55,7 +55,9 @@ fn responses_show_the_quota_in_order() {
 
 #[test]
 fn metadata_names_the_headers_also_with_a_prefix() {
-    let names = json!({ "limit_header": "X-AI-RateLimit-Limit", "remaining_header": "Left", "reset_header": "Reset" });
+    let names = json!({
+        "limit_header": "X-AI-RateLimit-Limit", "remaining_header": "Left", "reset_header": "Reset", "ietf_fields": false,
+    });
     let metadata: quota::Metadata = serde_json::from_value(names).unwrap();
     let world = World::default().with_metadata("limit-count", Arc::new(metadata));
     let rules = json!({ "rules": [{ "count": 5, "time_window": 9, "key": "$remote_addr" }] });

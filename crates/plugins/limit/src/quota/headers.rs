@@ -2,7 +2,7 @@ use crate::Taken;
 use plugin::BuildError;
 use serde::Deserialize;
 use smallvec::SmallVec;
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 use wire::{Fields, Text};
 
 const LIMIT: &str = "X-RateLimit-Limit";
@@ -15,6 +15,7 @@ pub struct Metadata {
     limit_header: HeaderName,
     remaining_header: HeaderName,
     reset_header: HeaderName,
+    ietf_fields: bool,
 }
 
 /// A header's name that can be sent.
@@ -41,7 +42,31 @@ pub(super) struct Quotas(pub(super) SmallVec<[Quota; 1]>);
 pub(super) struct Quota {
     pub(super) rule: usize,
     pub(super) limit: u64,
+    pub(super) seconds: u64,
     pub(super) taken: Taken,
+}
+
+/// Shows quotas as draft-ietf-httpapi-ratelimit-headers does: what is allowed in which time, and what is left for how long.
+pub(super) fn write_ietf<'a>(quotas: impl Iterator<Item = (&'a str, &'a Quota)>, fields: &mut Fields) {
+    let (mut policies, mut states) = (String::new(), String::new());
+    for (name, quota) in quotas {
+        let between = if policies.is_empty() { "" } else { ", " };
+        let (remaining, reset) = (quota.taken.remaining.unwrap_or(0), quota.taken.reset.ceil() as u64);
+        // Writing to a text cannot fail. A prefix is a header's name, and so without quotes.
+        let _ = write!(policies, "{between}\"{name}\";q={};w={}", quota.limit, quota.seconds);
+        let _ = write!(states, "{between}\"{name}\";r={remaining};t={reset}");
+    }
+    if !policies.is_empty() {
+        fields.set("RateLimit-Policy", policies.as_bytes());
+        fields.set("RateLimit", states.as_bytes());
+    }
+}
+
+impl Metadata {
+    /// Whether the IETF's fields are shown, too.
+    pub(super) fn shows_ietf(&self) -> bool {
+        self.ietf_fields
+    }
 }
 
 /// Names of the headers that show a rule's quota.
@@ -68,6 +93,11 @@ impl HeaderNames {
         fields.set(&self.name(limit), &Text::decimal(quota.limit));
         fields.set(&self.name(remaining), &Text::decimal(quota.taken.remaining.unwrap_or(0)));
         fields.set(&self.name(reset), &Text::hundredths((quota.taken.reset * 100.0).round() as u64));
+    }
+
+    /// What the rule is called.
+    pub(super) fn rule(&self) -> &str {
+        self.prefix.as_deref().unwrap_or("default")
     }
 
     fn name<'a>(&self, base: &'a str) -> Cow<'a, str> {

@@ -214,10 +214,15 @@ impl Limiter {
 
     /// Shows what is left, in the response's head.
     pub(crate) fn show(&self, cx: &mut Ctx, metadata: Option<&Metadata>, head: &mut ResponseHead) {
-        for quota in &cx.state::<Quotas>().0 {
+        let quotas = &cx.state::<Quotas>().0;
+        for quota in quotas {
             if let Some(rule) = self.rules.get(quota.rule) {
                 rule.names.write(quota, metadata, &mut head.fields);
             }
+        }
+        if metadata.is_some_and(Metadata::shows_ietf) {
+            let named = quotas.iter().filter_map(|quota| Some((self.rules.get(quota.rule)?.names.rule(), quota)));
+            headers::write_ietf(named, &mut head.fields);
         }
     }
 
@@ -301,7 +306,12 @@ impl Limiter {
     /// Remembers what is to be shown, and refuses what is over the quota.
     fn note(&self, cx: &mut Ctx, resolved: &Resolved, taken: Taken) -> Verdict {
         if self.shows_quota {
-            cx.state::<Quotas>().0.push(Quota { rule: resolved.rule, limit: resolved.count, taken });
+            cx.state::<Quotas>().0.push(Quota {
+                rule: resolved.rule,
+                limit: resolved.count,
+                seconds: resolved.time_window,
+                taken,
+            });
         }
         match taken.remaining {
             Some(_) => Verdict::Next,
