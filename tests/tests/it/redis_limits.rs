@@ -222,6 +222,20 @@ fn a_redis_that_lets_nobody_write_closes_the_door() {
 }
 
 #[test]
+fn a_user_needs_to_run_scripts_and_nothing_else() {
+    let upstream = Upstream::hello();
+    let redis = Redis::start();
+    let permissions = ["resetchannels", "~plugin-limit-count:*", "+eval", "+evalsha", "+pttl", "+set", "+incrby"];
+    let user = [&["ACL", "SETUSER", "gateway", "on", ">a-long-password"][..], &permissions].concat();
+    assert_eq!(redis.ask(&user), "+OK");
+    for (password, status) in [("a-long-password", 200), ("another-password", 500)] {
+        let login = json!({ "redis_username": "gateway", "redis_password": password });
+        let gateway = &gateways(1, &upstream, &limit_count(5, &merged(server(&redis), &login)))[0];
+        assert_eq!(gateway.get("/hello").status(), status, "{}", gateway.file("error.log"));
+    }
+}
+
+#[test]
 fn tls_is_verified_where_it_is_asked_for() {
     let upstream = Upstream::hello();
     let (redis, authority) = Redis::with_tls();
