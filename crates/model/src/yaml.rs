@@ -23,7 +23,7 @@ pub use substitute::{MissingVariable, substitute, substitute_values};
 const DEPTH_LIMIT: usize = 64;
 
 /// Most values of a document, those repeated by aliases included.
-const NODE_LIMIT: usize = 4_000_000;
+pub(crate) const NODE_LIMIT: usize = 4_000_000;
 
 /// Most aliases of a document.
 const ALIAS_LIMIT: usize = 10_000;
@@ -60,6 +60,25 @@ pub fn parse(text: &str) -> Result<Value, YamlError> {
 /// outermost mapping with these lists empty. A list that has an anchor, or is an alias, stays in it.
 pub fn parse_items(text: &str, take: &mut dyn FnMut(Item)) -> Result<Value, YamlError> {
     build(text, Some(take))
+}
+
+/// Reads one item of a section, and says how many values it has. Its line counts from 0. `None` when it is not one, or has
+/// to do with others.
+pub(crate) fn parse_piece(section: &str, piece: &str) -> Option<(Item, usize)> {
+    let text = format!("{section}:\n{piece}");
+    let mut items = Vec::new();
+    let mut take = |item| items.push(item);
+    let mut builder = Builder { take: Some(&mut take), ..Builder::default() };
+    let mut parser = Parser::new_from_str(&text);
+    while let Some(event) = parser.next_event() {
+        let (event, span) = event.ok()?;
+        builder.accept(event, span).ok()?;
+    }
+    let (nodes, has_anchors) = (builder.nodes, builder.aliases > 0 || !builder.anchors.is_empty());
+    let root = builder.root?;
+    let is_list = root.as_object()?.values().all(|list| list.as_array().is_some_and(Vec::is_empty));
+    let item = items.pop().filter(|_| items.is_empty() && is_list && !has_anchors)?;
+    Some((Item { line: item.line.checked_sub(2)?, ..item }, nodes))
 }
 
 fn build(text: &str, take: Option<&mut dyn FnMut(Item)>) -> Result<Value, YamlError> {

@@ -17,7 +17,7 @@ use std::{
 use store::{Embedded, File, FileOptions, Memory, Reload, SealedStore, Store};
 
 /// How often a configuration file is looked at.
-const FILE_INTERVAL: Duration = Duration::from_millis(500);
+const FILE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Where the configuration comes from.
 pub(crate) enum Source {

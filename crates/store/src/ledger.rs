@@ -3,7 +3,7 @@
 //! Watchers share one bounded log of keys and look the documents up when they are told. So a stalled watcher costs
 //! nothing, however large the documents: it either finds its place in the log again or is asked to load anew.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
@@ -84,9 +84,9 @@ impl Ledger {
         self.latest.send_replace(revision);
     }
 
-    /// The keys of all documents, and where these stand.
-    pub(crate) fn orders(&self) -> HashMap<DocKey, Option<u64>> {
-        self.state.read().documents.iter().map(|(key, entry)| (key.clone(), entry.order)).collect()
+    /// Compares something with all documents.
+    pub(crate) fn compare<T>(&self, compare: impl FnOnce(&BTreeMap<DocKey, Entry>) -> T) -> T {
+        compare(&self.state.read().documents)
     }
 
     pub(crate) fn watch(&self, from: Revision) -> ChangeStream {
@@ -145,7 +145,10 @@ impl Plan<'_> {
             let state = self.ledger.state.read();
             let old = state.documents.get(&key);
             let is_same = match (old, &new) {
-                (Some(old), Some(new)) => (&old.text, old.order, &old.problem) == (&new.text, new.order, &new.problem),
+                (Some(old), Some(new)) => {
+                    let is_same_text = Arc::ptr_eq(&old.text, &new.text) || old.text == new.text;
+                    is_same_text && (old.order, &old.problem) == (new.order, &new.problem)
+                }
                 (None, None) => true,
                 _ => false,
             };

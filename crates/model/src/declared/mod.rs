@@ -1,13 +1,17 @@
 //! What `apisix.yaml` and `apisix.json` declare: documents in lists, under the plural names of their kinds.
 
 mod json_items;
+mod pieces;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
+
+pub use pieces::Known;
 
 use crate::documents::{Key, KeyError, Kind};
 use crate::yaml::{self, Item, MissingVariable, YamlError, substitute, substitute_values};
@@ -37,8 +41,8 @@ pub struct Contents {
 pub struct Declared {
     /// Its key; one without an id has its place in the list instead.
     pub key: Key,
-    /// What was written, with its id.
-    pub value: Value,
+    /// What was written, with its id, as JSON.
+    pub text: Arc<str>,
     /// The line where it begins, from 1.
     pub line: usize,
     /// Why it cannot be used.
@@ -67,6 +71,14 @@ pub enum Refused {
     MissingVariable(#[from] MissingVariable),
 }
 
+impl Declared {
+    /// What was written, with its id.
+    pub fn value(&self) -> Value {
+        // It was written from a value.
+        serde_json::from_str(&self.text).unwrap_or_default()
+    }
+}
+
 /// Reads a file. A document that cannot be used is declared with its problem; a file that could be understood in two ways is
 /// refused as a whole. With `is_lenient`, as in APISIX, sections of an unknown name are passed over and the last of
 /// several documents with the same id counts.
@@ -76,41 +88,56 @@ pub fn read(
     is_lenient: bool,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Contents, Refused> {
-    let mut reader = Reader { is_lenient, ..Reader::default() };
-    let rest = match format {
+    read_again(text, format, is_lenient, env, &mut Known::default())
+}
+
+/// Like [`read`], of a file that was read before: what is as it was is not parsed again. `known` is of its last version.
+pub fn read_again(
+    text: &str,
+    format: Format,
+    is_lenient: bool,
+    env: &dyn Fn(&str) -> Option<String>,
+    known: &mut Known,
+) -> Result<Contents, Refused> {
+    match format {
         Format::Yaml => {
             if !text.trim_end().ends_with("#END") {
                 return Err(Refused::NoEnd);
             }
             let text = substitute(text, env)?;
-            yaml::parse_items(&text, &mut |mut item| {
-                fill_plugins(&mut item.value);
-                reader.item(item);
-            })?
+            known.read(&text, is_lenient).unwrap_or_else(|| read_yaml(&text, is_lenient))
         }
-        Format::Json => {
-            let mut missing = None;
-            let mut rest = json_items::parse(text, &mut |mut item| {
-                missing = missing.take().or(substitute_values(&mut item.value, env).err());
-                reader.item(item);
-            })?;
-            if let Some(missing) = missing {
-                return Err(missing.into());
-            }
-            substitute_values(&mut rest, env)?;
-            // In YAML nothing is a list of none, here it is nothing.
-            if let Some(sections) = rest.as_object_mut().filter(|sections| sections.get(PLUGINS) == Some(&Value::Null))
-            {
-                sections.shift_remove(PLUGINS);
-            }
-            rest
-        }
-    };
-    reader.rest(rest);
-    match reader.refused {
-        Some(refused) => Err(refused),
-        None => Ok(reader.contents),
+        Format::Json => read_json(text, is_lenient, env),
     }
+}
+
+fn read_yaml(text: &str, is_lenient: bool) -> Result<Contents, Refused> {
+    let mut reader = Reader { is_lenient, ..Reader::default() };
+    let rest = yaml::parse_items(text, &mut |mut item| {
+        fill_plugins(&mut item.value);
+        reader.item(item);
+    })?;
+    reader.rest(rest);
+    reader.finish()
+}
+
+fn read_json(text: &str, is_lenient: bool, env: &dyn Fn(&str) -> Option<String>) -> Result<Contents, Refused> {
+    let mut reader = Reader { is_lenient, ..Reader::default() };
+    let mut missing = None;
+    let mut rest = json_items::parse(text, &mut |mut item| {
+        missing = missing.take().or(substitute_values(&mut item.value, env).err());
+        reader.item(item);
+    })?;
+    if let Some(missing) = missing {
+        return Err(missing.into());
+    }
+    substitute_values(&mut rest, env)?;
+    // In YAML nothing is a list of none, here it is nothing.
+    if let Some(sections) = rest.as_object_mut().filter(|sections| sections.get(PLUGINS) == Some(&Value::Null)) {
+        sections.shift_remove(PLUGINS);
+    }
+    reader.rest(rest);
+    reader.finish()
 }
 
 /// In YAML a plugin without settings is a name with nothing behind it, which APISIX reads as an empty object.
@@ -185,12 +212,7 @@ impl Reader {
             return;
         }
         let Item { section: name, line, mut value } = item;
-        if self.items == 0 || self.section != name {
-            self.kind = section(&name);
-            self.section = name;
-            self.items = 0;
-        }
-        self.items += 1;
+        self.begin(&name);
         if self.section == PLUGINS {
             return self.plugin(line, &value);
         }
@@ -199,18 +221,31 @@ impl Reader {
         let Some(key) = key else {
             return self.refuse(line, checked.err().unwrap_or_default());
         };
-        let declared = Declared { key: key.clone(), value, line, problem: checked.err() };
-        let Some(&place) = self.places.get(&key) else {
-            self.places.insert(key, self.contents.documents.len());
+        self.declare(Declared { key, text: value.to_string().into(), line, problem: checked.err() });
+    }
+
+    /// The next item is one of this section.
+    fn begin(&mut self, name: &str) {
+        if self.items == 0 || self.section != name {
+            self.kind = section(name);
+            name.clone_into(&mut self.section);
+            self.items = 0;
+        }
+        self.items += 1;
+    }
+
+    fn declare(&mut self, declared: Declared) {
+        let Some(&place) = self.places.get(&declared.key) else {
+            self.places.insert(declared.key.clone(), self.contents.documents.len());
             return self.contents.documents.push(declared);
         };
         let Some(first) = self.contents.documents.get_mut(place) else { return };
         if self.is_lenient {
             *first = declared;
         } else {
-            let (what, id, first) = (id_name(&key), first_id(&key), first.line);
+            let (what, id, first) = (id_name(&declared.key), first_id(&declared.key), first.line);
             let reason = format!("found duplicate {what} {id} in {}, it is also on line {first}", self.section);
-            self.refuse(line, reason);
+            self.refuse(declared.line, reason);
         }
     }
 
@@ -263,6 +298,13 @@ impl Reader {
                 }
                 _ => return self.refuse(1, format!("{name} must be a list")),
             }
+        }
+    }
+
+    fn finish(self) -> Result<Contents, Refused> {
+        match self.refused {
+            Some(refused) => Err(refused),
+            None => Ok(self.contents),
         }
     }
 

@@ -53,9 +53,9 @@ x-shared: {a: 1}
     ];
     assert_eq!(lines(&declared), want);
     assert!(declared.iter().all(|declared| declared.problem.is_none()));
-    assert_eq!(declared[2].value, json!({ "id": "3", "uri": "/c" }));
-    assert_eq!(declared[3].value, json!({ "username": "jack" }));
-    assert_eq!(declared[4].value["id"], "c1");
+    assert_eq!(declared[2].value(), json!({ "id": "3", "uri": "/c" }));
+    assert_eq!(declared[3].value(), json!({ "username": "jack" }));
+    assert_eq!(declared[4].value()["id"], "c1");
     assert!(declared[0].key.is_positional() && !declared[1].key.is_positional());
 }
 
@@ -66,7 +66,7 @@ fn json_has_the_same_meaning() {
     let declared = read(text, Format::Json, false, &env).unwrap().documents;
     let want = [at("/routes/arr_1", 3), at("/routes/2", 4), at("/routes/3", 6), at("/consumers/jack", 7)];
     assert_eq!(lines(&declared), want);
-    assert_eq!(declared[0].value["x"], 9080);
+    assert_eq!(declared[0].value()["x"], 9080);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn lenient_as_apisix() {
     let text = "global_rule: [{id: 1}]\nroutes:\n- {id: 1, uri: /a}\n- {id: 2}\n- {id: 1, uri: /b}\n#END";
     let declared = read(text, Format::Yaml, true, &env).unwrap().documents;
     assert_eq!(lines(&declared), [at("/routes/1", 5), at("/routes/2", 4)]);
-    assert_eq!(declared[0].value["uri"], "/b");
+    assert_eq!(declared[0].value()["uri"], "/b");
 }
 
 #[test]
@@ -180,8 +180,106 @@ fn a_plugin_may_have_nothing_behind_its_name() {
     let declared = yaml("routes: [{uri: /a, plugins: {key-auth: , b: {c: null}}, upstream: null}]\n#END").unwrap();
     let want =
         json!({ "uri": "/a", "plugins": { "key-auth": {}, "b": { "c": null } }, "upstream": null, "id": "arr_1" });
-    assert_eq!(declared[0].value, want);
+    assert_eq!(declared[0].value(), want);
     let json = r#"{"routes": [{"plugins": {"a": null}}]}"#;
     let declared = read(json, Format::Json, false, &env).unwrap().documents;
-    assert_eq!(declared[0].value["plugins"], json!({ "a": null }));
+    assert_eq!(declared[0].value()["plugins"], json!({ "a": null }));
 }
+
+/// What a file says, in a form that can be compared; the reason when it is refused.
+fn shown(contents: &Result<Contents, Refused>) -> Result<Vec<(String, String, usize, Option<String>)>, String> {
+    let contents = contents.as_ref().map_err(ToString::to_string)?;
+    let documents = contents.documents.iter();
+    let mut shown: Vec<_> = documents.map(|d| (d.key.path(), d.text.to_string(), d.line, d.problem.clone())).collect();
+    shown.push((format!("{:?}", contents.plugins), String::new(), 0, None));
+    Ok(shown)
+}
+
+/// Item by item comes to the same as all at once, or is not tried.
+fn compare(text: &str, known: &mut Known) -> bool {
+    let piecewise = known.read(text, false);
+    let whole = read_yaml(text, false);
+    match &piecewise {
+        Some(piecewise) => assert_eq!(shown(piecewise), shown(&whole), "{text}"),
+        None => assert!(read_again(&format!("{text}#END"), Format::Yaml, false, &env, known).is_ok() == whole.is_ok()),
+    }
+    piecewise.is_some()
+}
+
+#[test]
+fn files_of_the_plainest_shape_are_read_item_by_item() {
+    for (text, is_piecewise) in [
+        (
+            "routes:\n- id: 1\n  uri: /a\n- {id: 2}\nupstreams:\n  -\n    id: u\n  - id: v\nplugins:\n- name: a\nssls:\n",
+            true,
+        ),
+        ("# one\nroutes: \n\n- id: 1\n# two\n  uri: /a # three\n\n- id: 2\n  uri: |\n   - no\n   # item\n", true),
+        ("routes:\r\n- id: 1\r\n  uri: /a\r\n- id: 2\r\n", true),
+        ("routes:\n- id: 1\n- id: 1\n", true),
+        ("routes:\n- 7\n- id: a b\n", true),
+        ("routes:\n- id: \"a\n- b\"\n", false),
+        ("routes:\n- &a {id: 1}\n- {id: 2}\n", false),
+        ("x-a:\n- &a {uri: /}\nroutes:\n- {id: 1, <<: *a}\n", false),
+        ("routes: [{id: 1}]\n", false),
+        ("routes:\n- id: 1\n routes: 2\n", false),
+        ("routes:\n  - id: 1\n - id: 2\n", false),
+        ("routes:\n- id: 1\nroutes:\n- id: 2\n", false),
+        ("routes:\n\t- id: 1\n", false),
+        ("routes:\n- id: 1\n---\n- id: 2\n", false),
+        ("routes:\n  id: 1\n", false),
+        ("routes\n:\n- id: 1\n", false),
+        ("- id: 1\n", false),
+        ("", true),
+    ] {
+        assert_eq!(compare(text, &mut Known::default()), is_piecewise, "{text}");
+    }
+}
+
+#[test]
+fn an_item_that_moved_is_the_same_unless_its_place_is_its_name() {
+    let mut known = Known::default();
+    let item = |id: &str| format!("- {{{id}uri: /a}}\n");
+    for order in [[item("id: 1, "), item(""), item("id: 2, ")], [item("id: 2, "), item("id: 1, "), item("")]] {
+        assert!(compare(&format!("routes:\n{}", order.concat()), &mut known));
+        assert!(compare(&format!("\n\nroutes:\n{}services:\n{}", order.concat(), item("id: 1, ")), &mut known));
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn any_lines_mean_the_same_item_by_item(
+        versions in proptest::collection::vec(proptest::collection::vec(proptest::sample::select(&LINES[..]), 0..9), 1..4)
+    ) {
+        let mut known = Known::default();
+        for lines in versions {
+            compare(&lines.concat(), &mut known);
+        }
+    }
+}
+
+const LINES: [&str; 22] = [
+    "routes:\n",
+    "routes:\n",
+    "upstreams:\n",
+    "x-a:\n",
+    "plugins:\n",
+    "- id: 1\n",
+    "- id: 2\n",
+    "-\n",
+    "- {id: 3}\n",
+    "  uri: /a\n",
+    "  uri: |\n",
+    "   text\n",
+    "  uri: 'a\n",
+    "  b'\n",
+    "  - id: 4\n",
+    "    uri: /b\n",
+    "# note\n",
+    "\n",
+    "- &a {id: 5}\n",
+    "- [\n",
+    "  ]\n",
+    "- name: x\n",
+];

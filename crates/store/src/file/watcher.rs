@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use model::declared::{self, Contents, Declared};
+use model::declared::{self, Contents, Declared, Known};
 use parking_lot::{Condvar, Mutex};
 
 use super::order::arrange;
 use super::reading::{Stamp, read};
 use super::{FileOptions, Reload, Shown};
-use crate::DocKey;
 use crate::ledger::New;
+use crate::{DocKey, Entry};
 
 /// How long a file must stay as it is after it was read, so that one which is being written in pieces is not taken in the middle.
 const REST: Duration = Duration::from_millis(30);
@@ -26,6 +26,8 @@ pub(super) struct Watcher {
     seen: Option<Stamp>,
     /// The hash of the content that was read last, whether it could be used or not.
     hash: Option<[u8; 32]>,
+    /// The items of the version that was read last.
+    known: Known,
     /// What was last told to be wrong.
     complaint: Option<String>,
 }
@@ -41,7 +43,7 @@ pub(super) struct Stop {
 
 impl Watcher {
     pub(super) fn new(options: FileOptions, shown: Arc<Shown>, stop: Arc<Stop>) -> Self {
-        Self { options, shown, stop, seen: None, hash: None, complaint: None }
+        Self { options, shown, stop, seen: None, hash: None, known: Known::default(), complaint: None }
     }
 
     pub(super) fn run(mut self) {
@@ -86,35 +88,49 @@ impl Watcher {
         }
     }
 
-    fn parse(&self, bytes: &[u8]) -> Result<Contents, String> {
+    fn parse(&mut self, bytes: &[u8]) -> Result<Contents, String> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
             format!("line {line}: it is not UTF-8")
         })?;
         let FileOptions { format, is_lenient, env, .. } = &self.options;
-        declared::read(text, *format, *is_lenient, &**env).map_err(|refused| refused.to_string())
+        declared::read_again(text, *format, *is_lenient, &**env, &mut self.known).map_err(|refused| refused.to_string())
     }
 
     /// Makes what was declared the documents of the store, at once.
     fn show(&self, Contents { documents: declared, plugins }: Contents) -> Result<usize, String> {
         let mut lines = HashMap::with_capacity(declared.len());
         let mut documents = Vec::with_capacity(declared.len());
-        for Declared { key, value, line, problem } in declared {
+        for Declared { key, text, line, problem } in declared {
             let key = DocKey::parse(key.path()).map_err(|error| format!("line {line}: {error}"))?;
             lines.insert(key.clone(), line);
-            documents.push((key, value.to_string().into(), problem));
+            documents.push((key, text, problem));
         }
-        let mut gone = self.shown.ledger.orders();
-        let orders = arrange(documents.iter().map(|(key, ..)| key), &gone);
+        let is_same = |old: &Entry, text: &Arc<str>, problem: &Option<String>| {
+            (Arc::ptr_eq(&old.text, text) || old.text == *text) && old.problem == *problem
+        };
+        let (stood, gone) = self.shown.ledger.compare(|old| {
+            let stood: Vec<(Option<u64>, bool)> = documents
+                .iter()
+                .map(|(key, text, problem)| {
+                    let old = old.get(key);
+                    (old.and_then(|old| old.order), old.is_some_and(|old| is_same(old, text, problem)))
+                })
+                .collect();
+            let gone: Vec<DocKey> = old.keys().filter(|key| !lines.contains_key(*key)).cloned().collect();
+            (stood, gone)
+        });
+        let orders = arrange(stood.iter().map(|(order, _)| *order).collect());
         let mut plan = self.shown.ledger.plan();
         let before = plan.revision();
         plan.enable(plugins.map(Into::into));
-        for ((key, text, problem), order) in documents.into_iter().zip(orders) {
-            gone.remove(&key);
-            plan.follow(key, Some(New { text, order: Some(order), problem }));
+        for (((key, text, problem), order), (stood, is_same)) in documents.into_iter().zip(orders).zip(stood) {
+            if !is_same || stood != Some(order) {
+                plan.follow(key, Some(New { text, order: Some(order), problem }));
+            }
         }
-        for key in gone.into_keys() {
+        for key in gone {
             plan.follow(key, None);
         }
         if before.0 == 0 && plan.revision() == before {

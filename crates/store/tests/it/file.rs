@@ -308,3 +308,28 @@ fn enabled_plugins_are_loaded_and_others_are_a_reason_to_load_again() {
     assert_eq!(plugins(), None);
     assert!(matches!(run(changes.next()), Some(Change::Resync)));
 }
+
+#[test]
+#[ignore = "a measurement: run it in release"]
+fn one_line_among_100_000() {
+    let version = |moved: usize| {
+        let routes: String = (0..100_000)
+            .map(|at| {
+                let uri = if at == 50_000 { format!("/moved/{moved}") } else { format!("/r/{at:06}") };
+                format!("- {{id: {at}, uri: {uri}, upstream: {{type: roundrobin, nodes: {{'127.0.0.1:1980': 1}}}}}}\n")
+            })
+            .collect();
+        format!("routes:\n{routes}#END\n")
+    };
+    let fixture = Fixture::new(Some(&version(0)));
+    let mut best = Duration::MAX;
+    for moved in 1..8 {
+        let text = version(moved);
+        let before = load(&fixture.store).revision;
+        let started = Instant::now();
+        fixture.replace(&text);
+        best = best.min(started.elapsed());
+        assert_eq!(load(&fixture.store).revision, Revision(before.0 + 1));
+    }
+    assert!(best < Duration::from_millis(150), "{best:?}");
+}
