@@ -152,6 +152,9 @@ fn control() {
         ),
         ("GET", "/", 404, "<page>"),
         ("GET", "/v1/", 404, "<page>"),
+        // Services in DNS leave nothing that could be dumped.
+        ("GET", "/v1/discovery/dns/dump", 404, "<page>"),
+        ("GET", "/v1/discovery/nacos/show_dump_file", 404, "<page>"),
         ("DELETE", "/v1/route/1", 404, "<page>"),
         ("GET", "/apisix/admin/routes", 404, "<page>"),
     ];

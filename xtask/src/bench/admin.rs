@@ -34,6 +34,12 @@ impl Client {
         Ok(self.receive()?.0)
     }
 
+    /// Sends a GET with a field and answers with status and body.
+    pub(super) fn read_from(&mut self, path: &str, header: &str) -> Result<(u16, String)> {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n\r\n"))?;
+        self.receive()
+    }
+
     /// Sends a whole request.
     pub(super) fn send(&mut self, request: &str) -> Result<()> {
         self.stream.get_mut().write_all(request.as_bytes()).context("cannot send a request")

@@ -191,7 +191,7 @@ fn nginx(name: &str, core: &str, dir: &Path, ports: (u16, u16), http: &str) -> R
     Server::start(name, core, Path::new("nginx"), &["-p", &dir.to_string_lossy(), "-c", &path], dir, ports)
 }
 
-/// The upstream: nginx with files of 1 KiB and 64 KiB, and `/post`.
+/// The upstream: nginx with files of 1 KiB and 64 KiB, and `/post`. On its other port it listens on every loopback address.
 pub(super) fn upstream(scratch: &Scratch) -> Result<Server> {
     let dir = scratch.dir("upstream")?;
     let root = dir.join("files");
@@ -202,9 +202,11 @@ pub(super) fn upstream(scratch: &Scratch) -> Result<Server> {
     }
     let ports = free_ports()?;
     let http = format!(
-        "  sendfile on;\n  tcp_nopush on;\n  open_file_cache max=100;\n  server {{\n    listen 127.0.0.1:{};\n    root {};\n    \
+        "  sendfile on;\n  tcp_nopush on;\n  open_file_cache max=100;\n  server {{\n    listen 127.0.0.1:{};\n    \
+         listen 0.0.0.0:{};\n    allow 127.0.0.0/8;\n    deny all;\n    root {};\n    \
          location = /post {{ return 200 \"ok\\n\"; }}\n    location /r/ {{ rewrite ^ /1k break; }}\n  }}\n",
         ports.0,
+        ports.1,
         root.display()
     );
     nginx("the upstream", LOAD_CORE, &dir, ports, &http)
@@ -240,15 +242,34 @@ pub(super) fn haproxy(scratch: &Scratch, upstream: u16) -> Result<Server> {
     Server::start("HAProxy", GATEWAY_CORE, Path::new("haproxy"), &["-db", "-f", &path.to_string_lossy()], &dir, ports)
 }
 
+/// How Portcullis is set up.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Setup<'a> {
+    /// `apisix.router.http`.
+    pub(super) router: Option<&'a str>,
+    /// The text of `apisix.yaml`, which is followed then instead of an Admin API.
+    pub(super) file: Option<&'a str>,
+}
+
 /// Portcullis; what it stored under the same `name` before is still there.
-pub(super) fn portcullis(scratch: &Scratch, binary: &Path, name: &str) -> Result<Server> {
+pub(super) fn portcullis(scratch: &Scratch, binary: &Path, name: &str, setup: Setup<'_>) -> Result<Server> {
     let (port, admin_port) = free_ports()?;
     let dir = scratch.dir(name)?;
     let key = random_key()?;
+    let router = setup.router.map(|router| format!("  router: {{http: {router}}}\n")).unwrap_or_default();
+    let deployment = match setup.file {
+        Some(text) => {
+            fs::write(dir.join("apisix.yaml"), text)?;
+            "  role: data_plane\n  role_data_plane: {config_provider: yaml}\n".to_owned()
+        }
+        None => format!(
+            "  admin:\n    admin_key: [{{name: admin, key: {key:?}, role: admin}}]\n    \
+             admin_listen: {{ip: 127.0.0.1, port: {admin_port}}}\n"
+        ),
+    };
     let config = format!(
-        "apisix:\n  node_listen: [{{ip: 127.0.0.1, port: {port}}}]\n  enable_control: false\n  ssl: {{enable: false}}\n\
-         deployment:\n  admin:\n    admin_key: [{{name: admin, key: {key:?}, role: admin}}]\n    \
-         admin_listen: {{ip: 127.0.0.1, port: {admin_port}}}\n\
+        "apisix:\n  node_listen: [{{ip: 127.0.0.1, port: {port}}}]\n  enable_control: false\n  ssl: {{enable: false}}\n{router}\
+         deployment:\n{deployment}\
          nginx_config:\n  error_log_level: error\n  http:\n    enable_access_log: false\n    keepalive_timeout: 600s\n    \
          upstream: {{keepalive: 320, keepalive_requests: 100000000}}\n\
          plugin_attr:\n  prometheus: {{enable_export_server: false}}\n\
@@ -259,8 +280,10 @@ pub(super) fn portcullis(scratch: &Scratch, binary: &Path, name: &str) -> Result
     fs::write(&path, config)?;
     let args = ["run", "-c", &path.to_string_lossy()];
     let mut server = Server::start("portcullis", GATEWAY_CORE, binary, &args, &dir, (port, port))?;
-    // It may listen a little later than the proxy.
-    server.wait_for_port("portcullis's Admin API", admin_port)?;
-    server.admin = Some(Admin { port: admin_port, key });
+    if setup.file.is_none() {
+        // It may listen a little later than the proxy.
+        server.wait_for_port("portcullis's Admin API", admin_port)?;
+        server.admin = Some(Admin { port: admin_port, key });
+    }
     Ok(server)
 }

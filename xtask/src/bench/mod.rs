@@ -3,6 +3,7 @@
 //! A whole run with at least five rounds writes `docs/performance.md`; a partial one only prints.
 
 mod admin;
+mod configuration;
 mod contender;
 mod cpu;
 mod load;

@@ -23,6 +23,8 @@ pub(super) enum Target {
     AtMost(f64),
     /// Less than this.
     Below(f64),
+    /// Not less than this.
+    AtLeast(f64),
 }
 
 /// A line of the table of single figures.
@@ -114,6 +116,17 @@ impl Row {
 }
 
 impl Single {
+    /// A figure that only Portcullis has.
+    pub(super) fn own(
+        name: &'static str,
+        what: &'static str,
+        unit: &'static str,
+        portcullis: Figure<f64>,
+        target: Option<Target>,
+    ) -> Self {
+        Self { name, what, unit, nginx: None, haproxy: None, portcullis, target }
+    }
+
     fn write(&self, out: &mut String, invalid: &mut Vec<(String, String)>) {
         let mut show = |figure: Option<&Figure<f64>>, who| {
             let cell = cell(figure, self.name, who, 1, invalid);
@@ -126,12 +139,14 @@ impl Single {
             None => "–".to_owned(),
             Some(Target::AtMost(most)) => format!("≤ {most} {}", self.unit),
             Some(Target::Below(bound)) => format!("< {bound} {}", self.unit),
+            Some(Target::AtLeast(least)) => format!("≥ {least:.0} {}", self.unit),
         };
         let verdict = match (&self.portcullis, self.target) {
             (Err(_), _) => "invalid",
             (Ok(_), None) => "–",
             (Ok(value), Some(Target::AtMost(most))) => verdict(*value <= most),
             (Ok(value), Some(Target::Below(bound))) => verdict(*value < bound),
+            (Ok(value), Some(Target::AtLeast(least))) => verdict(*value >= least),
         };
         let _ = writeln!(out, "| {} | {} | {nginx} | {haproxy} | {own} | {target} | {verdict} |", self.name, self.what);
     }

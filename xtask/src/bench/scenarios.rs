@@ -3,7 +3,7 @@
 use super::{
     Options,
     admin::Client,
-    contender::{self, Scratch, Server},
+    contender::{self, Scratch, Server, Setup},
     cpu,
     load::{Expects, Load},
     report::{Figure, Report, Row, Single, Target},
@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Every scenario, in the order of the report.
-pub(super) const NAMES: [&str; 13] = [
+pub(super) const NAMES: [&str; 21] = [
     "keepalive-1k",
     "keepalive-64k",
     "post-1k",
@@ -31,6 +31,14 @@ pub(super) const NAMES: [&str; 13] = [
     "start-100k",
     "change-100k",
     "route-bytes",
+    "list-100k",
+    "page-100k",
+    "writes-16",
+    "standalone-100k",
+    "standalone-p99",
+    "routes-100k-uri",
+    "routes-100k-param",
+    "health-10k",
 ];
 
 const KEY_HEADER: &str = "apikey: bench-consumer-key";
@@ -64,10 +72,13 @@ impl Bench<'_> {
         self.starts(report);
         self.idle(report);
         self.many_routes(report);
+        self.writes(report);
+        self.files(report);
+        self.health(report);
         Ok(())
     }
 
-    fn wants(&self, name: &str) -> bool {
+    pub(super) fn wants(&self, name: &str) -> bool {
         self.options.only.as_deref().is_none_or(|only| only == name)
     }
 
@@ -79,9 +90,13 @@ impl Bench<'_> {
         text(contender::haproxy(self.scratch, self.upstream.port))
     }
 
-    fn portcullis(&self, name: &str) -> Figure<Server> {
+    pub(super) fn portcullis(&self, name: &str) -> Figure<Server> {
+        self.portcullis_with(name, Setup::default())
+    }
+
+    pub(super) fn portcullis_with(&self, name: &str, setup: Setup<'_>) -> Figure<Server> {
         let binary = self.portcullis.as_ref().map_err(String::clone)?;
-        text(contender::portcullis(self.scratch, binary, name))
+        text(contender::portcullis(self.scratch, binary, name, setup))
     }
 
     /// Portcullis with the routes of the load scenarios.
@@ -256,7 +271,7 @@ impl Bench<'_> {
 
     /// `routes-100k`, `change-100k`, `route-bytes`, `start-100k`: one gateway with many routes.
     fn many_routes(&self, report: &mut Report) {
-        let wanted: Vec<&str> = ["routes-100k", "change-100k", "route-bytes", "start-100k"]
+        let wanted: Vec<&str> = ["routes-100k", "change-100k", "route-bytes", "start-100k", "list-100k", "page-100k"]
             .into_iter()
             .filter(|name| self.wants(name))
             .collect();
@@ -265,15 +280,7 @@ impl Bench<'_> {
         }
         let count = self.options.routes;
         super::note(&format!("loading {count} routes"));
-        let own = |name, what, unit, portcullis, target| Single {
-            name,
-            what,
-            unit,
-            nginx: None,
-            haproxy: None,
-            portcullis,
-            target,
-        };
+        let own = Single::own;
         let loaded = self.load_routes(count);
         let (server, load) = match loaded {
             Ok((server, load)) => (Ok(server), Ok(load)),
@@ -288,7 +295,7 @@ impl Bench<'_> {
         ));
         if self.wants("routes-100k") {
             super::note("routes-100k");
-            report.row(self.last_route(server.as_ref(), count));
+            report.row(self.last_route("routes-100k", server.as_ref(), count, None));
         }
         if self.wants("change-100k") {
             super::note("change-100k");
@@ -301,6 +308,7 @@ impl Bench<'_> {
             let what = "growth of resident memory a route, less its JSON";
             report.single(own("route-bytes", what, "KiB", bytes, Some(Target::AtMost(4.0))));
         }
+        self.lists(report, server.as_ref(), count);
         if self.wants("start-100k") {
             super::note("start-100k");
             let started = server.and_then(|server| {
@@ -333,17 +341,24 @@ impl Bench<'_> {
     }
 
     /// The last of all routes against the only route of another gateway.
-    fn last_route(&self, many: Result<&Server, &String>, count: usize) -> Row {
+    pub(super) fn last_route(
+        &self,
+        name: &'static str,
+        many: Result<&Server, &String>,
+        count: usize,
+        router: Option<&str>,
+    ) -> Row {
         let path = numbered_path(count);
         let leg = Leg {
-            name: "routes-100k",
+            name,
             path: &path,
             bare_path: &path,
             load: Load::Wrk { script: None, header: None, expects: Expects::Success },
             status: 200,
             target: 1.03,
         };
-        let single = self.portcullis("portcullis-single").and_then(|server| {
+        let setup = Setup { router, file: None };
+        let single = self.portcullis_with(&format!("portcullis-single-{name}"), setup).and_then(|server| {
             let admin = server.admin.as_ref().ok_or("no Admin API")?;
             text(admin.put("routes/1", &numbered(count, self.upstream.port)))?;
             text(server.wait_for(&path, None, 200))?;
@@ -435,15 +450,15 @@ fn idle_bytes(server: &Server) -> Result<f64> {
     Ok((after as f64 - before as f64) / 1024.0 / IDLE_CONNECTIONS as f64)
 }
 
-fn route(uri: &str, upstream: u16, more: &str) -> String {
+pub(super) fn route(uri: &str, upstream: u16, more: &str) -> String {
     format!(r#"{{"uri":"{uri}","upstream":{{"type":"roundrobin","nodes":{{"127.0.0.1:{upstream}":1}}}}{more}}}"#)
 }
 
-fn numbered_path(number: usize) -> String {
+pub(super) fn numbered_path(number: usize) -> String {
     format!("/r/{number:06}")
 }
 
-fn numbered(number: usize, upstream: u16) -> String {
+pub(super) fn numbered(number: usize, upstream: u16) -> String {
     route(&numbered_path(number), upstream, "")
 }
 
@@ -455,7 +470,7 @@ fn keep(samples: &mut Figure<Vec<f64>>, value: Result<f64, &String>) {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.as_slice() {
@@ -465,7 +480,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-fn text<T>(result: Result<T>) -> Figure<T> {
+pub(super) fn text<T>(result: Result<T>) -> Figure<T> {
     result.map_err(|error| format!("{error:#}"))
 }
 

@@ -57,6 +57,20 @@ fn documents_come_and_go() {
                 r#"{"error_msg":"the property is forbidden:  upstream.update_time"}"#,
             ),
             (
+                "POST",
+                "routes",
+                r#"{"uri":"/a","update_time":1}"#,
+                400,
+                r#"{"error_msg":"the property is forbidden:  update_time"}"#,
+            ),
+            (
+                "POST",
+                "routes",
+                r#"{"uri":"/a","upstream":{"create_time":1}}"#,
+                400,
+                r#"{"error_msg":"the property is forbidden:  upstream.create_time"}"#,
+            ),
+            (
                 "PUT",
                 "routes/1",
                 r#"{"uri":"/a","plugins":{"create_time":1}}"#,

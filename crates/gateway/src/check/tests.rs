@@ -400,6 +400,90 @@ async fn the_first_of_several_mistakes_is_told() {
     .await;
 }
 
+#[tokio::test]
+async fn what_is_in_use_is_not_deleted() {
+    let flow = flow().await;
+    let node = json!({ "nodes": { "10.0.0.1:80": 1 } });
+    let empty = json!({ "id": "x", "plugins": {} });
+    for (path, value) in [
+        ("/upstreams/x", node),
+        ("/services/x", json!({})),
+        ("/plugin_configs/x", empty.clone()),
+        ("/consumer_groups/x", empty),
+    ] {
+        play(&flow, &[(path, value, "ok")]).await;
+    }
+    for (target, what, user, value) in [
+        ("/upstreams/x", "upstream, route [1]", "/routes/1", json!({ "uri": "/", "upstream_id": "x" })),
+        ("/upstreams/x", "upstream, service [1]", "/services/1", json!({ "upstream_id": "x" })),
+        ("/services/x", "service directly, route [1]", "/routes/1", json!({ "uri": "/", "service_id": "x" })),
+        ("/services/x", "service directly, stream_route [1]", "/stream_routes/1", json!({ "service_id": "x" })),
+        (
+            "/plugin_configs/x",
+            "plugin config, route [1]",
+            "/routes/1",
+            json!({ "uri": "/", "plugins": {}, "plugin_config_id": "x" }),
+        ),
+        (
+            "/consumer_groups/x",
+            "consumer group, consumer [jack]",
+            "/consumers/jack",
+            json!({ "username": "jack", "group_id": "x" }),
+        ),
+    ] {
+        let used = format!("can not delete this {what} is still using it now");
+        play(&flow, &[(user, value, "ok"), (target, Value::Null, &used), (user, Value::Null, "ok")]).await;
+    }
+    for target in ["/upstreams/x", "/services/x", "/plugin_configs/x", "/consumer_groups/x"] {
+        play(&flow, &[(target, Value::Null, "ok")]).await;
+    }
+}
+
+#[tokio::test]
+async fn texts_of_single_mistakes() {
+    let flow = flow().await;
+    let rule = |id: &str, plugins: Value| json!({ "id": id, "plugins": plugins });
+    let marked = json!({ "mark": {} });
+    play(
+        &flow,
+        &[
+            ("/global_rules/1", rule("1", marked.clone()), "ok"),
+            ("/global_rules/1", rule("1", marked.clone()), "ok"),
+            ("/global_rules/2", rule("2", marked), "plugin 'mark' already exists in global rule with id '1'"),
+            (
+                "/routes/1",
+                json!({ "uri": "/", "plugins": {}, "plugin_config_id": "x" }),
+                "failed to fetch plugin config info by plugin config id [x], response code: 404",
+            ),
+            (
+                "/routes/1",
+                json!({ "uri": "/", "plugins": {}, "vars": [["a", "??", 1]] }),
+                "failed to validate the 'vars' expression: invalid operator '??'",
+            ),
+            (
+                "/routes/1",
+                json!({ "uri": "/", "plugins": {}, "filter_func": "function() end" }),
+                "failed to load 'filter_func' string: this version has no Lua",
+            ),
+            (
+                "/routes/1",
+                json!({ "uri": "/", "script": "return {} -- none" }),
+                "failed to load 'script' string: this version has no Lua",
+            ),
+            (
+                "/services/1",
+                json!({ "script": "return {} -- none" }),
+                "failed to load 'script' string: this version has no Lua",
+            ),
+        ],
+    )
+    .await;
+    let key = Key::parse("/protos/1").unwrap();
+    let proto = Write::Put { key, value: json!({ "id": "1", "content": "message {" }), expect: Expect::Any };
+    let refused = flow.write(vec![proto]).await;
+    assert!(matches!(&refused, Err(FlowError::Refused(why)) if why.starts_with("invalid content: ")), "{refused:?}");
+}
+
 /// Made with openssl, whose older forms rcgen does not write: an RSA key in PKCS #1, and an ECDSA key in SEC 1.
 const RSA: (&str, &str) = (include_str!("certs/rsa.crt"), include_str!("certs/rsa.key"));
 const SEC1: (&str, &str) = (include_str!("certs/sec1.crt"), include_str!("certs/sec1.key"));
