@@ -59,7 +59,7 @@ fn merged(old: &Value, change: &Map<String, Value>) -> Value {
     for (name, new) in change {
         let below = fields.get(name).filter(|old| is_map(old) && is_map(new)).cloned();
         match (below, new) {
-            (_, Value::Null) => drop(fields.remove(name)),
+            (_, Value::Null) => drop(fields.shift_remove(name)),
             (Some(old), Value::Object(new)) => drop(fields.insert(name.clone(), merged(&old, new))),
             (_, new) => drop(fields.insert(name.clone(), new.clone())),
         }
@@ -80,8 +80,8 @@ fn set(old: &Value, path: &[String], new: &Value) -> Option<Value> {
 fn outcome((status, text): (u16, String)) -> (bool, Value) {
     let mut body: Value = serde_json::from_str(&text).unwrap();
     if let Some(value) = body.get_mut("value").and_then(Value::as_object_mut) {
-        value.remove("create_time");
-        value.remove("update_time");
+        value.shift_remove("create_time");
+        value.shift_remove("update_time");
     }
     (status < 300, body)
 }
