@@ -115,7 +115,7 @@ fn check(route: &Value, target: &str, change: &Value, expected: Option<Value>) -
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn patch_is_put_of_the_merge(route in route(), change in fields(value())) {
