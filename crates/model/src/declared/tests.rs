@@ -186,8 +186,11 @@ fn a_plugin_may_have_nothing_behind_its_name() {
     assert_eq!(declared[0].value()["plugins"], json!({ "a": null }));
 }
 
+/// Path, text, line and problem of a document.
+type Shown = (String, String, usize, Option<String>);
+
 /// What a file says, in a form that can be compared; the reason when it is refused.
-fn shown(contents: &Result<Contents, Refused>) -> Result<Vec<(String, String, usize, Option<String>)>, String> {
+fn shown(contents: &Result<Contents, Refused>) -> Result<Vec<Shown>, String> {
     let contents = contents.as_ref().map_err(ToString::to_string)?;
     let documents = contents.documents.iter();
     let mut shown: Vec<_> = documents.map(|d| (d.key.path(), d.text.to_string(), d.line, d.problem.clone())).collect();
