@@ -40,6 +40,15 @@ impl Client {
         self.receive()
     }
 
+    /// Sends JSON and answers with the status.
+    pub(super) fn post(&mut self, path: &str, json: &str) -> Result<u16> {
+        self.send(&format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}",
+            json.len()
+        ))?;
+        Ok(self.receive()?.0)
+    }
+
     /// Sends a whole request.
     pub(super) fn send(&mut self, request: &str) -> Result<()> {
         self.stream.get_mut().write_all(request.as_bytes()).context("cannot send a request")

@@ -204,7 +204,7 @@ pub(super) fn upstream(scratch: &Scratch) -> Result<Server> {
     let http = format!(
         "  sendfile on;\n  tcp_nopush on;\n  open_file_cache max=100;\n  server {{\n    listen 127.0.0.1:{};\n    \
          listen 0.0.0.0:{};\n    allow 127.0.0.0/8;\n    deny all;\n    root {};\n    \
-         location = /post {{ return 200 \"ok\\n\"; }}\n    location /r/ {{ rewrite ^ /1k break; }}\n  }}\n",
+         location /post {{ return 200 \"ok\\n\"; }}\n    location /r/ {{ rewrite ^ /1k break; }}\n  }}\n",
         ports.0,
         ports.1,
         root.display()

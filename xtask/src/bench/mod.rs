@@ -6,6 +6,7 @@ mod admin;
 mod configuration;
 mod contender;
 mod cpu;
+mod guards;
 mod load;
 mod report;
 mod scenarios;

@@ -4,7 +4,7 @@ use super::{
     Options,
     admin::Client,
     contender::{self, Scratch, Server, Setup},
-    cpu,
+    cpu, guards,
     load::{Expects, Load},
     report::{Figure, Report, Row, Single, Target},
 };
@@ -17,13 +17,19 @@ use std::{
 };
 
 /// Every scenario, in the order of the report.
-pub(super) const NAMES: [&str; 21] = [
+pub(super) const NAMES: [&str; 27] = [
     "keepalive-1k",
     "keepalive-64k",
     "post-1k",
     "http2",
     "protected",
     "refused-401",
+    "limit-count",
+    "limit-req",
+    "limit-conn",
+    "restrictions",
+    "validated",
+    "openapi-300",
     "routes-100k",
     "idle-memory",
     "ready",
@@ -117,6 +123,10 @@ impl Bench<'_> {
                 })
                 .or(Ok::<(), anyhow::Error>(()))?;
             admin.put("routes/3", &route("/refused", port, r#","plugins":{"key-auth":{}}"#))?;
+            for guard in guards::ALL.iter().filter(|guard| self.wants(guard.name)) {
+                guard.put(admin, port).with_context(|| guard.name)?;
+                ensure!(guard.is_on(server.port)?, "{} lets everything pass", guard.name);
+            }
             server.wait_for("/1k", None, 200)
         };
         text(set_up())?;
@@ -134,7 +144,15 @@ impl Bench<'_> {
         let post = Load::Wrk { script: Some(&script), header: None, expects: Expects::Success };
         let keyed = Load::Wrk { script: None, header: Some(KEY_HEADER), expects: Expects::Success };
         let refused = Load::Wrk { script: None, header: None, expects: Expects::Refusal };
-        let legs = [
+        let json = self.scratch.dir("wrk")?.join("json.lua");
+        let body = guards::BODY;
+        fs::write(
+            &json,
+            format!(
+                "wrk.method = \"POST\"\nwrk.body = [[{body}]]\nwrk.headers[\"Content-Type\"] = \"application/json\"\n"
+            ),
+        )?;
+        let mut legs = vec![
             leg("keepalive-1k", "/1k", plain(), 0.90),
             leg("keepalive-64k", "/64k", plain(), 0.75),
             leg("post-1k", "/post", post, 0.95),
@@ -142,6 +160,11 @@ impl Bench<'_> {
             Leg { bare_path: "/1k", ..leg("protected", "/protected/1k", keyed, 1.10) },
             Leg { status: 401, ..leg("refused-401", "/refused", refused, 0.6) },
         ];
+        for guard in &guards::ALL {
+            let script = guard.is_post.then_some(&*json);
+            let load = Load::Wrk { script, header: None, expects: Expects::Success };
+            legs.push(leg(guard.name, guard.path, load, guard.target));
+        }
         if !legs.iter().any(|leg| self.wants(leg.name)) {
             return Ok(());
         }
@@ -187,7 +210,7 @@ impl Bench<'_> {
     }
 
     fn warm_up(&self, server: &Server, path: &str, leg: &Leg<'_>) -> Result<()> {
-        if path != "/post" {
+        if !path.starts_with("/post") {
             let header = matches!(leg.load, Load::Wrk { header: Some(_), .. }).then_some(KEY_HEADER);
             if path != leg.bare_path {
                 // Otherwise bare proxying would be measured in place of protection.
