@@ -5,10 +5,11 @@ mod action;
 mod tests;
 
 use self::action::Action;
+use crate::forgeable;
 use model::vars::Expr;
 use plugin::{
-    Access, BuildEnv, BuildError, Ctx, HeaderFilter, Hooks, Log, Plugin, PluginClass, PluginError, Posture, RunPolicy,
-    Spec, Step,
+    Access, BuildEnv, BuildError, Ctx, Finding, HeaderFilter, Hooks, Log, Plugin, PluginClass, PluginError, Posture,
+    RunPolicy, Spec, Step,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -64,6 +65,20 @@ impl Plugin for Workflow {
             })
         };
         Ok(Self { rules: config.rules.into_iter().enumerate().map(rule).collect::<Result<_, BuildError>>()? })
+    }
+
+    fn lint(config: &Value) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let rules = config.get("rules").and_then(Value::as_array).into_iter().flatten();
+        for (index, rule) in rules.enumerate() {
+            // The first action is done.
+            let Some(action) = rule.pointer("/actions/0/1") else { continue };
+            for mut finding in forgeable::findings(action) {
+                finding.path = format!("/rules/{index}/actions/0/1{}", finding.path);
+                found.push(finding);
+            }
+        }
+        found
     }
 
     fn attach(self: Arc<Self>, hooks: &mut Hooks) {

@@ -58,6 +58,15 @@ fn an_actions_attributes_are_those_of_its_plugin() {
 }
 
 #[test]
+fn keys_that_clients_choose_are_found() {
+    let limit = json!({ "count": 1, "time_window": 60, "key": "http_x" });
+    let rules = json!([{ "actions": [["return", { "code": 403 }]] }, { "actions": [["limit-count", limit]] }]);
+    let found = Workflow::lint(&json!({ "rules": rules }));
+    let paths: Vec<&str> = found.iter().map(|finding| &*finding.path).collect();
+    assert_eq!(paths, ["/rules/1/actions/0/1/key"]);
+}
+
+#[test]
 fn counters_of_a_rule_stay_when_it_is_built_again() {
     let world = World::default();
     let config = json!({ "rules": [{ "actions": [["limit-count", { "count": 1, "time_window": 60 }]] }] });
