@@ -23,6 +23,11 @@ pub(crate) fn parse(text: &[u8], is_lossy: bool) -> Option<Value> {
     Some(Value::Object(object))
 }
 
+/// Whether what is called a form could be JSON to a server that does not look at `Content-Type`. Browsers encode these characters.
+pub(crate) fn looks_like_json(text: &[u8]) -> bool {
+    matches!(text.trim_ascii_start().first(), Some(b'{' | b'[' | b'"'))
+}
+
 /// Adds a value to those of its name.
 pub(super) fn add(object: &mut Map<String, Value>, name: String, value: Value) {
     match object.get_mut(&name) {
@@ -46,6 +51,15 @@ fn decoded(text: &[u8], is_lossy: bool) -> Option<String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn json_is_no_form() {
+        for (text, expected) in
+            [("{\"a\":1}", true), (" \n[1]", true), ("\"a\"", true), ("a={}", false), ("%7B%7D", false), ("", false)]
+        {
+            assert_eq!(looks_like_json(text.as_bytes()), expected, "{text}");
+        }
+    }
 
     #[test]
     fn pairs_are_an_object() {

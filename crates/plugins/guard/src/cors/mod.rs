@@ -179,7 +179,8 @@ impl Rewrite for Cors {
 
 impl HeaderFilter for Cors {
     fn header_filter(&self, cx: &mut Ctx, head: &mut ResponseHead) -> Result<(), PluginError> {
-        let origin = std::mem::take(&mut cx.state::<Origin>().0);
+        // Kept: an answer that cannot be sent is followed by another one.
+        let origin = cx.state::<Origin>().0.clone();
         let metadata = self.names.as_ref().and_then(|_| cx.metadata::<Self>());
         let asked = cx.request.fields.get("access-control-request-headers");
         self.edit(&mut head.fields, origin.as_deref(), metadata.as_deref(), asked);

@@ -59,6 +59,9 @@ impl Body {
             Kind::Json => {
                 serde_json::from_slice(bytes).map_err(|error| Wrong(format!("request body is not JSON: {error}")))?
             }
+            Kind::Form if is_strict && form::looks_like_json(bytes) => {
+                return Err(Wrong::new("request body could be read as JSON"));
+            }
             Kind::Form => form::parse(bytes, !is_strict).ok_or_else(|| Wrong::new("request body is no UTF-8"))?,
             Kind::Multipart(boundary) => multipart::parse(bytes, &boundary)
                 .map_err(|error| Wrong(format!("request body is ambiguous: {error}")))?,

@@ -127,6 +127,9 @@ impl RequestValidation {
             return Err(Refused::default());
         }
         let mut value = match media {
+            Media::Form if form::looks_like_json(bytes) => {
+                return Err(Refused::because("the form could be read as JSON".to_owned()));
+            }
             Media::Form => {
                 form::parse(bytes, false).ok_or_else(|| Refused::because("the form is no UTF-8".to_owned()))?
             }
