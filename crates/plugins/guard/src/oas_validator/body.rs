@@ -2,11 +2,11 @@
 
 use super::{
     Wrong,
+    schemas::{Schemas, Slot},
     spec::{Builder, Invalid},
     target::Target,
 };
 use crate::content::{form, multipart};
-use jsonschema::Validator;
 use model::json::{self, Limits};
 use serde_json::Value;
 use wire::Fields;
@@ -15,7 +15,7 @@ use wire::Fields;
 pub(super) struct Body {
     is_required: bool,
     /// By media range, those that are more exact first.
-    media: Vec<(String, Option<Validator>, Target)>,
+    media: Vec<(String, Option<Slot>, Target)>,
 }
 
 /// How a body that is no JSON is taken apart, by what `Content-Type` says.
@@ -34,24 +34,23 @@ impl Body {
         for (range, entry) in source.get("content").and_then(Value::as_object).into_iter().flatten() {
             let at = format!("{at}/content/{}/schema", super::convert::escape(range));
             let schema = entry.get("schema");
-            let validator = schema.map(|schema| builder.validator(schema, &at)).transpose()?;
+            let slot = schema.map(|schema| builder.schemas.borrow_mut().add(schema, &at)).transpose()?;
             let target = schema.map(|schema| Target::of(builder.document, schema)).unwrap_or_default();
-            media.push((essence(range), validator, target));
+            media.push((essence(range), slot, target));
         }
         media.sort_by_key(|(range, ..)| (range == "*/*", range.ends_with("/*")));
         Ok(Self { is_required: source.get("required") == Some(&Value::Bool(true)), media })
     }
 
     /// Checks the body of a request.
-    pub(super) fn check(&self, fields: &Fields, bytes: &[u8], is_strict: bool) -> Result<(), Wrong> {
+    pub(super) fn check(&self, schemas: &Schemas, fields: &Fields, bytes: &[u8], is_strict: bool) -> Result<(), Wrong> {
         if bytes.is_empty() {
             return if self.is_required { Err(Wrong::new("request body is missing")) } else { Ok(()) };
         }
         let name = essence(fields.get_str("content-type").unwrap_or_default());
         let found = self.media.iter().find(|(range, ..)| fits(range, &name));
-        let (_, validator, target) =
-            found.ok_or_else(|| Wrong::new("the operation does not take this content type"))?;
-        let Some(validator) = validator else { return Ok(()) };
+        let (_, slot, target) = found.ok_or_else(|| Wrong::new("the operation does not take this content type"))?;
+        let Some(slot) = *slot else { return Ok(()) };
         let value = match Kind::of(&name, fields) {
             Kind::Opaque => return Ok(()),
             Kind::Json if is_strict => json::parse(bytes, Limits { bytes: usize::MAX, depth: Limits::DEEPEST })
@@ -70,9 +69,9 @@ impl Body {
         let is_form = value.is_object() && !is_json(&name);
         let is_valid = match is_form {
             true => {
-                [false, true].iter().any(|&prefers_text| validator.is_valid(&target.form(value.clone(), prefers_text)))
+                [false, true].iter().any(|&prefers_text| schemas.fits(slot, target.form(value.clone(), prefers_text)))
             }
-            false => validator.is_valid(&value),
+            false => schemas.fits(slot, value),
         };
         if is_valid { Ok(()) } else { Err(Wrong::new("request body does not fit its schema")) }
     }

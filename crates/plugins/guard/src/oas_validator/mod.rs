@@ -4,6 +4,7 @@ mod body;
 mod convert;
 mod parameter;
 mod paths;
+mod schemas;
 mod spec;
 mod target;
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use super::{
     Wrong,
+    schemas::{Schemas, Slot},
     spec::{Builder, Invalid},
     target::Target,
 };
-use jsonschema::Validator;
 use model::json::{self, Limits};
 use plugin::Request;
 use serde_json::Value;
@@ -43,7 +43,7 @@ pub(super) struct Parameter {
     style: Style,
     explodes: bool,
     target: Target,
-    validator: Option<Validator>,
+    slot: Option<Slot>,
 }
 
 /// The names and values of a query, as they came.
@@ -100,7 +100,8 @@ impl Parameter {
                 return Err(Invalid::new(at, format!("style {style:?} is not for a parameter in its place")));
             }
         };
-        let validator = schema.map(|schema| builder.validator(schema, &format!("{at}/schema"))).transpose()?;
+        let slot =
+            schema.map(|schema| builder.schemas.borrow_mut().add(schema, &format!("{at}/schema"))).transpose()?;
         Ok(Self {
             is_required: place == Place::Path || flag("required") == Some(true),
             may_be_empty: flag("allowEmptyValue") == Some(true),
@@ -109,12 +110,18 @@ impl Parameter {
             name,
             place,
             style,
-            validator,
+            slot,
         })
     }
 
     /// Checks the parameter of a request.
-    pub(super) fn check(&self, request: &Request, path: &[(&str, &[u8])], query: &Pairs<'_>) -> Result<(), Wrong> {
+    pub(super) fn check(
+        &self,
+        schemas: &Schemas,
+        request: &Request,
+        path: &[(&str, &[u8])],
+        query: &Pairs<'_>,
+    ) -> Result<(), Wrong> {
         let wrong = |what: &str| Wrong(format!("{} parameter \"{}\" {what}", self.place.as_str(), self.name));
         // A text can be a number or a text: whichever fits counts.
         for prefers_text in [false, true] {
@@ -123,9 +130,7 @@ impl Parameter {
                 return if self.is_required { Err(wrong("is missing")) } else { Ok(()) };
             };
             let is_empty = value.as_str().is_some_and(str::is_empty);
-            if (is_empty && self.may_be_empty)
-                || self.validator.as_ref().is_none_or(|validator| validator.is_valid(&value))
-            {
+            if (is_empty && self.may_be_empty) || self.slot.is_none_or(|slot| schemas.fits(slot, value)) {
                 return Ok(());
             }
         }

@@ -3,17 +3,14 @@
 use super::{
     Wrong,
     body::Body,
-    convert::{DOCUMENT, Version, escape},
+    convert::{Version, escape},
     parameter::{Parameter, Place, pairs},
     paths::Paths,
+    schemas::{Collected, Schemas},
 };
-use jsonschema::{PatternOptions, Registry, Validator};
 use plugin::Request;
-use serde_json::{Map, Value, json};
-use std::collections::HashMap;
-
-/// Upper bound of the memory of one compiled pattern.
-const PATTERN_SIZE: usize = 4 << 20;
+use serde_json::Value;
+use std::{cell::RefCell, collections::HashMap};
 
 /// What is wrong with a document, at a JSON pointer into it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +31,7 @@ pub(super) struct Spec {
     paths: Paths,
     /// Operations of each path, by method.
     items: Vec<HashMap<String, Operation>>,
+    schemas: Schemas,
 }
 
 /// One operation.
@@ -54,29 +52,10 @@ pub(super) struct Skipped {
 /// What compiling needs.
 pub(super) struct Builder<'a> {
     pub(super) document: &'a Value,
-    version: Version,
-    registry: &'a Registry<'a>,
+    pub(super) schemas: RefCell<Collected>,
 }
 
 impl Builder<'_> {
-    /// Compiles a schema of the document.
-    pub(super) fn validator(&self, schema: &Value, at: &str) -> Result<Validator, Invalid> {
-        let converted = self.version.convert(schema, at)?;
-        let mut options = jsonschema::options()
-            .with_draft(self.version.draft())
-            .with_registry(self.registry)
-            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_SIZE))
-            .should_validate_formats(true)
-            // OpenAPI leaves the list of formats open.
-            .should_ignore_unknown_formats(true);
-        for format in ["byte", "binary", "password"] {
-            options = options.with_format(format, |_: &str| true);
-        }
-        options
-            .build(&converted)
-            .map_err(|error| Invalid::new(at, format!("{}, below {}", error.masked(), error.instance_path())))
-    }
-
     /// What an object is, or what it refers to within the document.
     fn resolve<'s>(&'s self, source: &'s Value, at: &str) -> Result<&'s Value, Invalid> {
         let mut source = source;
@@ -119,22 +98,14 @@ impl Spec {
     /// Compiles a document.
     pub(super) fn compile(document: &Value) -> Result<Self, Invalid> {
         let version = Version::of(document)?;
-        let mut schemas = Map::new();
-        for (name, schema) in document.pointer("/components/schemas").and_then(Value::as_object).into_iter().flatten() {
-            let at = format!("/components/schemas/{}", escape(name));
-            schemas.insert(name.clone(), version.convert(schema, &at)?);
-        }
-        let shared = version.draft().create_resource(json!({ "components": { "schemas": schemas } }));
-        let wrong = |error: jsonschema::ReferencingError| Invalid::new("/components/schemas", error.to_string());
-        let registry = Registry::new().add(DOCUMENT, shared).map_err(wrong)?.prepare().map_err(wrong)?;
-        let builder = Builder { document, version, registry: &registry };
-        let mut spec = Self { paths: Paths::default(), items: Vec::new() };
+        let builder = Builder { document, schemas: RefCell::new(Collected::new(version)) };
+        let (mut tree, mut items) = (Paths::default(), Vec::new());
         for server in list(document.get("servers")) {
             let url = server.get("url").and_then(Value::as_str).unwrap_or_default();
             let path = url
                 .split_once("://")
                 .map_or(url, |(_, rest)| rest.find('/').and_then(|at| rest.get(at..)).unwrap_or(""));
-            spec.paths.add_base(path);
+            tree.add_base(path);
         }
         let paths = document.get("paths").and_then(Value::as_object);
         for (path, item) in paths.ok_or_else(|| Invalid::new("/paths", "there are no paths"))? {
@@ -142,7 +113,7 @@ impl Spec {
                 continue;
             }
             let at = format!("/paths/{}", escape(path));
-            spec.paths.add(path, spec.items.len()).map_err(|reason| Invalid::new(&at, format!("the path {reason}")))?;
+            tree.add(path, items.len()).map_err(|reason| Invalid::new(&at, format!("the path {reason}")))?;
             let item = builder.resolve(item, &at)?;
             let shared = list(item.get("parameters"));
             let mut operations = HashMap::new();
@@ -152,9 +123,10 @@ impl Spec {
                     operations.insert(method.to_ascii_uppercase(), operation);
                 }
             }
-            spec.items.push(operations);
+            items.push(operations);
         }
-        Ok(spec)
+        let schemas = builder.schemas.into_inner().compile(document)?;
+        Ok(Self { paths: tree, items, schemas })
     }
 
     /// Checks a request whose body, if it is looked at, is this.
@@ -170,11 +142,11 @@ impl Spec {
                 Place::Header | Place::Cookie => skipped.header,
             };
             if !is_skipped {
-                parameter.check(request, &path, &query)?;
+                parameter.check(&self.schemas, request, &path, &query)?;
             }
         }
         match &operation.body {
-            Some(schema) if !skipped.body => schema.check(&request.fields, body, is_strict),
+            Some(schema) if !skipped.body => schema.check(&self.schemas, &request.fields, body, is_strict),
             _ => Ok(()),
         }
     }
