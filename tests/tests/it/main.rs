@@ -22,6 +22,7 @@ mod http2;
 mod http2_limits;
 mod http2_malformed;
 mod inspect;
+mod inspected_bodies;
 mod lifecycle;
 mod limited_connections;
 mod limits;
