@@ -59,6 +59,12 @@ fn apisix() -> Value {
         }
         sections.insert(kind.collection().to_owned(), json!({ "type": ["array", "null"], "items": item }));
     }
+    let enabled = json!({
+        "type": "object",
+        "required": ["name"],
+        "properties": { "name": { "type": "string", "minLength": 1 }, "stream": { "type": "boolean" } },
+    });
+    sections.insert("plugins".to_owned(), json!({ "type": ["array", "null"], "items": enabled }));
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "apisix.yaml of Portcullis",
