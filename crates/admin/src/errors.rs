@@ -217,13 +217,18 @@ impl Done {
             Self::Posted(shown) => node(201, "create", shown),
             Self::Patched(shown) => node(200, "compareAndSwap", shown),
             Self::List { key, list, total } => {
-                let list: Vec<_> = list.into_iter().map(|shown| shown.into_value(true)).collect();
-                let body = if is_v3 {
-                    json!({ "list": list, "total": total })
+                // Moved into its place: `json!` would copy all of it.
+                let list = Value::Array(list.into_iter().map(|shown| shown.into_value(true)).collect());
+                let body: Map<String, Value> = if is_v3 {
+                    [("list".to_owned(), list), ("total".to_owned(), total.into())].into_iter().collect()
                 } else {
-                    wrapped("get", &json!({ "key": key, "dir": true, "nodes": list }))
+                    let node = [("key", key.into()), ("dir", true.into()), ("nodes", list)];
+                    let node: Map<_, _> = node.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+                    [("action".to_owned(), "get".into()), ("node".to_owned(), Value::Object(node))]
+                        .into_iter()
+                        .collect()
                 };
-                Reply::json(200, &body)
+                Reply::json(200, &Value::Object(body))
             }
             Self::Deleted(key) if is_v3 => Reply::json(200, &json!({ "deleted": "1", "key": key })),
             Self::Deleted(key) => {
