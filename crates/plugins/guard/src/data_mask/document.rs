@@ -11,9 +11,14 @@ pub(super) struct Place(JsonPath);
 
 impl Place {
     pub(super) fn compile(path: &str) -> Result<Self, BuildError> {
-        let path =
-            JsonPath::parse(path).map_err(|error| BuildError(format!("invalid JSONPath \"{path}\": {error}")))?;
-        Ok(Self(path))
+        // APISIX's library takes a path without its `$`.
+        let start = match path.as_bytes().first() {
+            Some(b'$') => "",
+            Some(b'[' | b'.') => "$",
+            _ => "$.",
+        };
+        let compiled = JsonPath::parse(&format!("{start}{path}"));
+        compiled.map(Self).map_err(|error| BuildError(format!("invalid JSONPath \"{path}\": {error}")))
     }
 }
 
