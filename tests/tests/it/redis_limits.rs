@@ -324,3 +324,17 @@ fn counts_that_are_told_later_are_told_and_bounded() {
     wait_for("it to be told", || (redis.ask(&["DBSIZE"]) == ":1").then_some(()));
     assert_eq!(redis.ask(&["GET", &*redis.ask(&["RANDOMKEY"])]), "50");
 }
+
+#[test]
+fn passwords_of_actions_are_sealed() {
+    let upstream = Upstream::hello();
+    let redis = Redis::start_with(Some(PASSWORD), &[]);
+    let login = merged(server(&redis), &json!({ "redis_password": PASSWORD }));
+    let action = limit_count(1, &login)["limit-count"].take();
+    let workflow = json!({ "workflow": { "rules": [{ "actions": [["limit-count", action]] }] } });
+    let gateway = &gateways(1, &upstream, &workflow)[0];
+    let statuses = [gateway.get("/hello").status(), gateway.get("/hello").status()];
+    assert_eq!(statuses, [200, 503], "it is opened where it is used");
+    let store = std::fs::read(gateway.dir.path().join("data/store.redb")).unwrap();
+    assert!(!store.windows(PASSWORD.len()).any(|window| window == PASSWORD.as_bytes()));
+}
