@@ -41,7 +41,8 @@ impl Drop for Browser {
 /// Serves a page to browsers, and takes what its script reports.
 fn page(script: &str) -> Upstream {
     let html = format!(
-        "<!doctype html><body><script>(async () => {{\n\
+        // Its icon is in it: another request, and its cookie, would come in between.
+        "<!doctype html><link rel=icon href=data:,><body><script>(async () => {{\n\
          const tell = async (name, act) => {{ try {{ results[name] = await act(); }} catch (e) {{ results[name] = e.name; }} }};\n\
          const results = {{}};\n{script}\n\
          await fetch('/report', {{ method: 'POST', body: JSON.stringify(results) }});\n}})();</script>"

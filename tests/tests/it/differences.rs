@@ -37,7 +37,7 @@ fn sides(id: DifferenceId) -> (&'static str, &'static str) {
         DifferenceId::AdminKeyInQuery => ("401", "200"),
         DifferenceId::ExampleAdminKey => ("ended with 1", "runs"),
         DifferenceId::AdminCors => ("none", "*"),
-        DifferenceId::UnknownPluginField => ("400", "200"),
+        DifferenceId::UnknownPluginField | DifferenceId::SchemaDialect => ("400", "200"),
         DifferenceId::RequestBodyCap => ("413", "100"),
         DifferenceId::SlowClients => ("15s, 300s", "60s, none"),
         DifferenceId::AmbiguousPath | DifferenceId::RawUtf8Target => ("400", "200"),
@@ -109,6 +109,11 @@ fn probe(id: DifferenceId, compat: &Value) -> String {
         DifferenceId::UnknownPluginField => {
             let mut route = route_to(upstream.addr);
             route["plugins"] = json!({ "key-auth": { "nonsense": true } });
+            gateway.admin("PUT", "routes/all", &route).0.to_string()
+        }
+        DifferenceId::SchemaDialect => {
+            let mut route = route_to(upstream.addr);
+            route["plugins"] = json!({ "request-validation": { "body_schema": { "misspelt": true } } });
             gateway.admin("PUT", "routes/all", &route).0.to_string()
         }
         DifferenceId::RequestBodyCap => {

@@ -35,8 +35,7 @@ fn fields_are_sealed_unless_that_is_switched_off() {
 
 #[test]
 fn a_private_key_is_sealed_always() {
-    let private = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----", "not-for-anybody".repeat(10));
-    let tls = json!({ "client_cert": "c".repeat(128), "client_key": private });
+    let tls = json!({ "client_cert": CERT, "client_key": CERT_KEY });
     let settings = json!({ "apisix": { "data_encryption": { "enable_encrypt_fields": false } } });
     let gateway = Gateway::start(settings);
     let upstream = json!({ "nodes": { "127.0.0.1:1": 1 }, "tls": tls });
