@@ -333,6 +333,9 @@ impl PluginSet {
 
     fn complete(&self, name: &str, conf: &Value, purpose: Purpose, unknown: Unknown) -> Result<Checked, String> {
         let plugin = self.get(name).ok_or_else(|| format!("unknown plugin [{name}]"))?;
+        // Lua's tables are lists and mappings at once, so an empty list is an empty configuration.
+        let empty = Value::Object(Map::new());
+        let conf = if conf.as_array().is_some_and(Vec::is_empty) { &empty } else { conf };
         let Value::Object(fields) = conf else {
             return Err(format!("invalid plugin conf {conf} for plugin [{name}]"));
         };

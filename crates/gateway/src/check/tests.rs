@@ -487,3 +487,20 @@ async fn texts_of_single_mistakes() {
 /// Made with openssl, whose older forms rcgen does not write: an RSA key in PKCS #1, and an ECDSA key in SEC 1.
 const RSA: (&str, &str) = (include_str!("certs/rsa.crt"), include_str!("certs/rsa.key"));
 const SEC1: (&str, &str) = (include_str!("certs/sec1.crt"), include_str!("certs/sec1.key"));
+
+/// Lua's tables are lists and mappings at once.
+#[tokio::test]
+async fn an_empty_list_is_an_empty_configuration() {
+    let flow = flow().await;
+    let route = |conf: Value| json!({ "uri": "/", "plugins": { "mark": conf }, "upstream": { "nodes": { "a:1": 1 } } });
+    play(
+        &flow,
+        &[
+            ("/routes/1", route(json!([])), "ok"),
+            ("/routes/2", route(json!([1])), "invalid plugin conf [1] for plugin [mark]"),
+            ("/routes/3", route(json!("x")), "invalid plugin conf \"x\" for plugin [mark]"),
+        ],
+    )
+    .await;
+    assert_eq!(flow.snapshot().problems(), []);
+}
