@@ -72,7 +72,7 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     };
     let shared = Arc::new(shared);
     let plugins = PluginSet::new(catalog::all(), settings.plugins.as_deref(), &settings.plugin_attr, settings.compat)?;
-    let plugins = Arc::new(plugins.with_environment(Arc::new(|name| std::env::var(name).ok())));
+    let plugins = Arc::new(plugins.with_environment(Arc::new(settings::variable)));
     for notice in plugins.prepare(&shared)? {
         let _ = writeln!(std::io::stderr(), "portcullis: {notice}");
     }

@@ -1,6 +1,6 @@
 //! A configuration that is looked at and not served. Nothing is created or changed on the disk.
 
-use crate::{sealing, source, source::Source};
+use crate::{sealing, settings, source, source::Source};
 use anyhow::Context;
 use gateway::{flow::Flow, plugins::PluginSet, upstream::Registry};
 use model::{
@@ -40,7 +40,7 @@ pub(crate) struct Here {
 pub(crate) fn open(settings: &Settings, source: &Source, file: Option<&Path>) -> anyhow::Result<Subject> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let plugins = PluginSet::new(catalog::all(), settings.plugins.as_deref(), &settings.plugin_attr, settings.compat)?;
-    let plugins = Arc::new(plugins.with_environment(Arc::new(|name| std::env::var(name).ok())));
+    let plugins = Arc::new(plugins.with_environment(Arc::new(settings::variable)));
     let mut shared = Shared::with_bodies(gateway::options::bodies(settings));
     shared.https_ports.clone_from(&settings.listen.https_ports);
     let shared = Arc::new(shared);

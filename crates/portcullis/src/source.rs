@@ -1,6 +1,6 @@
 //! Where the configuration comes from.
 
-use crate::sealing;
+use crate::{sealing, settings};
 use anyhow::bail;
 use gateway::{flow::Flow, plugins::PluginSet};
 use model::{
@@ -101,7 +101,7 @@ pub(crate) fn declared(
         path: path.to_owned(),
         format,
         is_lenient: !settings.compat.is_safe(DifferenceId::AmbiguousFile),
-        env: Arc::new(|name| std::env::var(name).ok()),
+        env: Arc::new(settings::variable),
         interval: FILE_INTERVAL,
         report: Arc::new(move |reload| match reload {
             Reload::Taken => report(None),

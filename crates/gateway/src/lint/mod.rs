@@ -10,7 +10,7 @@ mod tests;
 
 use crate::{
     check,
-    flow::{DocumentsView, Flow},
+    flow::Flow,
     plugins::{PluginSet, Purpose},
 };
 use model::{
@@ -72,21 +72,34 @@ const TOLD: usize = 200;
 /// Everything that is found in the configuration in force, by key; of a rule that finds very much the first, and how many more
 /// there are. Costs a look at every document.
 pub fn findings(flow: &Flow) -> Vec<Finding> {
-    let (view, plugins) = (flow.documents(), flow.plugins());
-    let mut found = Vec::new();
-    for kind in HOLDERS {
+    let (view, plugins, snapshot) = (flow.documents(), flow.plugins(), flow.snapshot());
+    let broken: HashSet<&str> = snapshot.problems().iter().map(|problem| &*problem.key).collect();
+    let (mut found, mut used) = (Vec::new(), Used::new());
+    // A document is made of its text once.
+    let others = Kind::ALL.into_iter().filter(|kind| !HOLDERS.contains(kind));
+    for kind in HOLDERS.into_iter().chain(others) {
         for document in view.list(kind, None) {
-            of_plugins(&plugins, &document, &mut found);
+            if HOLDERS.contains(&kind) {
+                of_plugins(&plugins, &document, &mut found);
+                note_plugins(&document, &mut used);
+            }
+            if matches!(kind, Kind::Upstream | Kind::Route | Kind::Service) {
+                attributes::of_upstream(&document, &mut found);
+            }
+            let key = document.key.path();
+            if broken.contains(&*key) {
+                continue;
+            }
+            // What is in use, and could not be written again as it is.
+            if let Err(message) = check::check_document(&view, &plugins, flow.shared(), &document.key, &document.value)
+            {
+                let message = format!("it is in use, but the Admin API would refuse it: {message}");
+                found.push(Finding::new("refused-on-write", key, String::new(), message));
+            }
         }
     }
-    for kind in [Kind::Upstream, Kind::Route, Kind::Service] {
-        for document in view.list(kind, None) {
-            attributes::of_upstream(&document, &mut found);
-        }
-    }
-    routes::findings(&flow.snapshot(), &mut found);
-    differences(flow, &view, &mut found);
-    refused_on_write(flow, &view, &plugins, &mut found);
+    routes::findings(&snapshot, &mut found);
+    differences(&plugins, &used, &mut found);
     found.sort();
     let mut found = without_repetition(found);
     for finding in &mut found {
@@ -113,20 +126,21 @@ fn without_repetition(found: Vec<Finding>) -> Vec<Finding> {
     told
 }
 
-/// Where plugins that are used are not as in APISIX, once for each difference.
-fn differences(flow: &Flow, view: &DocumentsView, found: &mut Vec<Finding>) {
-    let plugins = flow.plugins();
-    let mut used: BTreeMap<&str, (String, usize)> = BTreeMap::new();
-    for kind in HOLDERS {
-        for document in view.list(kind, None) {
-            for name in document.value.get("plugins").and_then(Value::as_object).into_iter().flat_map(|p| p.keys()) {
-                let known = DIFFERENCES.iter().find_map(|d| d.plugin.filter(|plugin| plugin == name));
-                if let Some(name) = known {
-                    used.entry(name).or_insert_with(|| (document.key.path(), 0)).1 += 1;
-                }
-            }
+/// Plugins that differ from APISIX's: the first document that has each, and how many do.
+type Used = BTreeMap<&'static str, (String, usize)>;
+
+fn note_plugins(document: &Document, used: &mut Used) {
+    for name in document.value.get("plugins").and_then(Value::as_object).into_iter().flat_map(|plugins| plugins.keys())
+    {
+        let known = DIFFERENCES.iter().find_map(|d| d.plugin.filter(|plugin| plugin == name));
+        if let Some(name) = known {
+            used.entry(name).or_insert_with(|| (document.key.path(), 0)).1 += 1;
         }
     }
+}
+
+/// Where plugins that are used are not as in APISIX, once for each difference.
+fn differences(plugins: &PluginSet, used: &Used, found: &mut Vec<Finding>) {
     for difference in DIFFERENCES {
         let Some((plugin, (key, count))) = difference.plugin.and_then(|name| used.get_key_value(name)) else {
             continue;
@@ -161,23 +175,5 @@ fn of_plugins(plugins: &PluginSet, document: &Document, found: &mut Vec<Finding>
             Finding::new(finding.rule, document.key.path(), path, finding.message)
         });
         found.extend(own);
-    }
-}
-
-/// What is in use, and could not be written again as it is.
-fn refused_on_write(flow: &Flow, view: &DocumentsView, plugins: &PluginSet, found: &mut Vec<Finding>) {
-    let snapshot = flow.snapshot();
-    let broken: HashSet<&str> = snapshot.problems().iter().map(|problem| &*problem.key).collect();
-    for kind in Kind::ALL {
-        for document in view.list(kind, None) {
-            let key = document.key.path();
-            if broken.contains(&*key) {
-                continue;
-            }
-            if let Err(message) = check::check_document(view, plugins, flow.shared(), &document.key, &document.value) {
-                let message = format!("it is in use, but the Admin API would refuse it: {message}");
-                found.push(Finding::new("refused-on-write", key, String::new(), message));
-            }
-        }
     }
 }
