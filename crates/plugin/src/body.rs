@@ -254,6 +254,11 @@ impl HeldBody {
     pub fn bytes(&self) -> &[u8] {
         &self.data
     }
+
+    /// Takes out what has come, which counts until this is dropped.
+    pub fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.data).freeze()
+    }
 }
 
 impl Drop for HeldBody {

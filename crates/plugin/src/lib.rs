@@ -34,11 +34,11 @@ pub use finding::Finding;
 pub use outbound::{Courier, Outbound, OutboundAnswer, OutboundError};
 pub use phases::{
     Access, BeforeProxy, BodyFilter, Encoding, Frames, HeaderFilter, Hooks, Log, Outcome, PluginError, Rewrite, Step,
-    Verdict,
+    Verdict, WholeResponse,
 };
 pub use reply::{Refusal, Reply, ReplyBody, refuse};
 pub use request::Request;
-pub use response::ResponseView;
+pub use response::{Response, ResponseView};
 pub use stats::{Health, NodeStatus, Panics, Reloads, Stats};
 pub use subrequest::{Dispatcher, Subanswer, Subrequest};
 pub use upstream::{ChosenUpstream, UpstreamHead, UpstreamRequest};

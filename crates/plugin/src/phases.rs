@@ -1,4 +1,4 @@
-use crate::{Ctx, Reply, UpstreamHead};
+use crate::{Ctx, Reply, Response, UpstreamHead};
 use futures_util::future::LocalBoxFuture;
 use std::sync::Arc;
 use wire::{Frame, ResponseHead};
@@ -66,6 +66,15 @@ pub trait BeforeProxy: Send + Sync {
     fn before_proxy<'a>(&'a self, cx: &'a mut Ctx, head: &'a mut UpstreamHead) -> Step<'a>;
 }
 
+/// Runs on an upstream's answer before anything of it is sent; not on replies of plugins and of the gateway.
+pub trait WholeResponse: Send + Sync {
+    /// How many bytes of the body have to be in memory for it, as the head has it; of a longer body it is told that it is longer.
+    /// What never ends, such as a stream of events, would be held for ever: it is worth 0 bytes.
+    fn wants(&self, cx: &Ctx, head: &ResponseHead) -> u64;
+    /// May change the head, replace the body, or reply instead.
+    fn response<'a>(&'a self, cx: &'a mut Ctx, response: &'a mut Response) -> Step<'a>;
+}
+
 /// Runs on every response's head, also on replies of plugins and of the gateway.
 pub trait HeaderFilter: Send + Sync {
     /// May change the head.
@@ -103,6 +112,8 @@ pub struct Hooks {
     pub access: Option<Arc<dyn Access>>,
     /// `before_proxy`
     pub before_proxy: Option<Arc<dyn BeforeProxy>>,
+    /// On an upstream's whole answer, before `header_filter`; no phase of its own in APISIX.
+    pub whole_response: Option<Arc<dyn WholeResponse>>,
     /// `header_filter`
     pub header_filter: Option<Arc<dyn HeaderFilter>>,
     /// `body_filter`
@@ -122,6 +133,7 @@ impl Hooks {
             (self.rewrite.is_some(), "rewrite"),
             (self.access.is_some(), "access"),
             (self.before_proxy.is_some(), "before_proxy"),
+            (self.whole_response.is_some(), "whole_response"),
             (self.header_filter.is_some(), "header_filter"),
             (self.body_filter.is_some(), "body_filter"),
             (self.log.is_some(), "log"),

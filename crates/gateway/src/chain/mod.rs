@@ -58,6 +58,7 @@ impl Slot {
 pub struct Chain {
     slots: Vec<Arc<Slot>>,
     body_need: BodyNeed,
+    holds_answers: bool,
 }
 
 impl Chain {
@@ -65,7 +66,8 @@ impl Chain {
     pub fn new(mut slots: Vec<Arc<Slot>>) -> Self {
         slots.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(b.name)));
         let body_need = slots.iter().map(|slot| slot.body_need).fold(BodyNeed::NONE, BodyNeed::and);
-        Self { slots, body_need }
+        let holds_answers = slots.iter().any(|slot| slot.hooks.whole_response.is_some());
+        Self { slots, body_need, holds_answers }
     }
 
     /// Merges by precedence, first wins; a plugin is replaced whole.
@@ -89,6 +91,11 @@ impl Chain {
     /// The request body that its plugins look into.
     pub fn body_need(&self) -> BodyNeed {
         self.body_need
+    }
+
+    /// Whether a plugin of it has to see an answer before it is sent.
+    pub fn holds_answers(&self) -> bool {
+        self.holds_answers
     }
 
     /// Whether a plugin is in it.
@@ -132,6 +139,15 @@ impl EffectiveChain {
             (Some(merged), _) => merged.body_need(),
             (None, Some(route)) => route.chain.body_need(),
             (None, None) => BodyNeed::NONE,
+        }
+    }
+
+    /// Whether one of them has to see an answer before it is sent.
+    pub fn holds_answers(&self) -> bool {
+        match (&self.merged, &self.route) {
+            (Some(merged), _) => merged.holds_answers(),
+            (None, Some(route)) => route.chain.holds_answers(),
+            (None, None) => false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Chain, EffectiveChain, Slot};
 use crate::snapshot::Snapshot;
-use plugin::{Ctx, Frames, Outcome, PluginError, Reply, ReplyBody, RunPolicy, Step, UpstreamHead, Verdict};
+use plugin::{Ctx, Frames, Outcome, PluginError, Reply, ReplyBody, Response, RunPolicy, Step, UpstreamHead, Verdict};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -97,6 +97,54 @@ pub async fn before_proxy(
         {
             cx.enter(slot.id);
             let step = guard(|| hook.before_proxy(cx, head));
+            if let Some(reply) = settle_step(slot, step, shared).await {
+                return Some(reply);
+            }
+        }
+    }
+    None
+}
+
+/// How many bytes of an answer's body have to be in memory before it is sent; `None` where nobody has to see it.
+///
+/// # Errors
+/// When a plugin failed.
+pub fn wants_answer(
+    global: &Chain,
+    chain: &EffectiveChain,
+    cx: &mut Ctx,
+    head: &ResponseHead,
+) -> Result<Option<u64>, PluginError> {
+    let mut most = None;
+    if !global.holds_answers() && !chain.holds_answers() {
+        return Ok(most);
+    }
+    for slot in active(global, chain) {
+        if let Some(hook) = &slot.hooks.whole_response
+            && passes(slot, chain, cx)
+        {
+            cx.enter(slot.id);
+            let wanted = guard(|| hook.wants(cx, head)).map_err(|panic| panicked(slot, cx, panic))?;
+            most = most.max(Some(wanted));
+        }
+    }
+    Ok(most)
+}
+
+/// Every plugin that has to see an answer before it is sent.
+pub async fn whole_response(
+    global: &Chain,
+    chain: &EffectiveChain,
+    cx: &mut Ctx,
+    response: &mut Response,
+    shared: &plugin::Shared,
+) -> Option<Reply> {
+    for slot in active(global, chain) {
+        if let Some(hook) = &slot.hooks.whole_response
+            && passes(slot, chain, cx)
+        {
+            cx.enter(slot.id);
+            let step = guard(|| hook.response(cx, response));
             if let Some(reply) = settle_step(slot, step, shared).await {
                 return Some(reply);
             }

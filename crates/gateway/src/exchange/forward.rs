@@ -2,6 +2,7 @@
 
 use super::{
     Exchange,
+    held_answer::Start,
     relay::{AttemptError, Relay, Timeouts, within},
     request, response, tunnel, upstream_head,
 };
@@ -243,6 +244,14 @@ impl<'a> Exchange<'a> {
         if self.edge.options.keeps_upstream_fields {
             self.cx.response.upstream_fields = head.fields.clone();
         }
+        let start = match self.hold(&mut relay, &mut head).await {
+            Ok(start) => start,
+            Err(instead) => {
+                self.count_bytes(relay.client.bytes());
+                self.cx.timings.upstream = Some(engine::now() - started);
+                return self.answer_instead(instead).await;
+            }
+        };
         if self.header_filter(&mut head).is_err() {
             // The rest of the answer is unread: the connection to the upstream ends here.
             return self.break_down().await;
@@ -257,7 +266,7 @@ impl<'a> Exchange<'a> {
             return;
         }
         let has_filter = run::has_body_filter(self.held.0.global(), &self.chain);
-        let length = match relay.client.length() {
+        let length = match start.length.unwrap_or_else(|| relay.client.length()) {
             // A filter that changes the length has taken the field away.
             BodyLength::None | BodyLength::Exact(_) if has_filter && !head.fields.contains("content-length") => {
                 BodyLength::Unknown
@@ -267,7 +276,7 @@ impl<'a> Exchange<'a> {
         // A filter may have given the answer a status that has no body.
         let has_body = !matches!(head.status, 204 | 304);
         self.downstream.send_head(&head, length);
-        let relayed = self.relay_body(&mut relay, has_filter, has_body).await;
+        let relayed = self.relay_body(&mut relay, start, has_filter, has_body).await;
         self.count_bytes(relay.client.bytes());
         match relayed {
             Ok(()) => {
@@ -287,6 +296,7 @@ impl<'a> Exchange<'a> {
     async fn relay_body(
         &mut self,
         relay: &mut Relay<'_>,
+        mut start: Start,
         has_filter: bool,
         has_body: bool,
     ) -> Result<(), AttemptError> {
@@ -299,21 +309,26 @@ impl<'a> Exchange<'a> {
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(AttemptError::ClientGone)),
                     Poll::Pending => return Poll::Pending,
                 }
-                let frame = match relay.poll_frame(cx, &mut self.cx.request.body) {
-                    Poll::Ready(Ok(frame)) => frame,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => {
-                        // What has come so far goes out while the rest is waited for.
-                        return match self.downstream.poll_flush(cx) {
-                            Poll::Ready(Err(_)) => Poll::Ready(Err(AttemptError::ClientGone)),
-                            _ => Poll::Pending,
-                        };
-                    }
+                let frame = match start.next() {
+                    Some(frame) => frame,
+                    None => match relay.poll_frame(cx, &mut self.cx.request.body) {
+                        Poll::Ready(Ok(frame)) => {
+                            if let Frame::Data(data) = &frame {
+                                self.count_body(data.len());
+                            }
+                            frame
+                        }
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                        Poll::Pending => {
+                            // What has come so far goes out while the rest is waited for.
+                            return match self.downstream.poll_flush(cx) {
+                                Poll::Ready(Err(_)) => Poll::Ready(Err(AttemptError::ClientGone)),
+                                _ => Poll::Pending,
+                            };
+                        }
+                    },
                 };
                 is_ended = matches!(frame, Frame::End | Frame::Trailers(_));
-                if let (Frame::Data(data), Some(bytes)) = (&frame, &mut self.cx.response.upstream_body_bytes) {
-                    *bytes += data.len() as u64;
-                }
                 let is_sent = |frame: &Frame| has_body || !matches!(frame, Frame::Data(_));
                 if !has_filter {
                     if is_sent(&frame) {

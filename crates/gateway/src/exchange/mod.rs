@@ -5,6 +5,7 @@ mod courier;
 pub mod explain;
 mod forward;
 mod forwarded;
+mod held_answer;
 mod relay;
 mod request;
 mod response;

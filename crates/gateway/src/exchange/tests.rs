@@ -1,5 +1,7 @@
 //! Whole requests over sockets, with plugins that fail.
 
+mod held_answer;
+
 use super::{Edge, Options};
 use crate::{
     flow::{Flow, Write},
@@ -10,7 +12,8 @@ use engine::{Census, Drain, Limits, PoolLimits};
 use model::{differences::Compat, documents::Key};
 use plugin::{
     Access, BeforeProxy, BodyFilter, BuildEnv, BuildError, Ctx, Frames, HeaderFilter, Hooks, Log, Outcome, Plugin,
-    PluginClass, PluginError, Posture, Rewrite, RunPolicy, Shared, Spec, Step, UpstreamHead, Verdict, describe,
+    PluginClass, PluginError, Posture, Response, Rewrite, RunPolicy, Shared, Spec, Step, UpstreamHead, Verdict,
+    WholeResponse, describe,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -58,6 +61,7 @@ impl Plugin for Faulty {
             "rewrite" => hooks.rewrite = Some(self),
             "access" => hooks.access = Some(self),
             "before_proxy" => hooks.before_proxy = Some(self),
+            "whole_response" => hooks.whole_response = Some(self),
             "header_filter" => hooks.header_filter = Some(self),
             "body_filter" => hooks.body_filter = Some(self),
             _ => hooks.log = Some(self),
@@ -91,6 +95,17 @@ impl Access for Faulty {
 impl BeforeProxy for Faulty {
     fn before_proxy<'a>(&'a self, _: &'a mut Ctx, _: &'a mut UpstreamHead) -> Step<'a> {
         Step::Ready(self.outcome())
+    }
+}
+
+impl WholeResponse for Faulty {
+    fn wants(&self, _: &Ctx, head: &ResponseHead) -> u64 {
+        assert!(!self.0.panics || head.status != 200, "told to");
+        10
+    }
+
+    fn response<'a>(&'a self, _: &'a mut Ctx, _: &'a mut Response) -> Step<'a> {
+        Step::Wait(Box::pin(async { self.outcome() }))
     }
 }
 
@@ -156,7 +171,8 @@ impl Gate {
         let thread = std::thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
             runtime.block_on(async {
-                let plugins = PluginSet::new(vec![describe::<Faulty>()], None, &Map::new(), Compat::default()).unwrap();
+                let all = vec![describe::<Faulty>(), describe::<held_answer::Holder>()];
+                let plugins = PluginSet::new(all, None, &Map::new(), Compat::default()).unwrap();
                 let store = Arc::new(Memory::new());
                 let flow = Flow::open(store, Arc::new(plugins), worker_shared.clone()).await.unwrap();
                 let writes = documents.into_iter().map(|(path, mut value)| {

@@ -13,7 +13,8 @@ use std::{
 use testkit::{Case, CaseFile};
 
 /// Phases in the order in which they run.
-const PHASES: [&str; 6] = ["rewrite", "access", "before_proxy", "header_filter", "body_filter", "log"];
+const PHASES: [&str; 7] =
+    ["rewrite", "access", "before_proxy", "whole_response", "header_filter", "body_filter", "log"];
 
 /// Headings that every doc.md has.
 const HEADINGS: [&str; 2] = ["## Example", "## Differences from APISIX"];
