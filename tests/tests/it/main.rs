@@ -29,6 +29,7 @@ mod limits;
 mod migrate;
 mod mirror;
 mod nodes;
+mod openapi_fetched;
 mod pace;
 mod prometheus;
 mod protection;

@@ -1,7 +1,9 @@
 #![doc = include_str!("doc.md")]
 
+mod address;
 mod body;
 mod convert;
+mod fetched;
 mod parameter;
 mod paths;
 mod schemas;
@@ -14,22 +16,25 @@ use crate::{
     content::{Content, Media, Unreadable},
     refusal,
 };
-use model::{
-    differences::DifferenceId,
-    json::{self, Limits},
-};
+use address::Address;
+use fetched::{Found, Source};
+use model::differences::DifferenceId;
 use plugin::{
-    Access, BuildEnv, BuildError, Ctx, Hooks, Outcome, Plugin, PluginClass, Posture, RunPolicy, Spec as PluginSpec,
-    Step, Verdict,
+    Access, BuildEnv, BuildError, Ctx, Hooks, Outcome, Plugin, PluginClass, Posture, Refusal, RunPolicy,
+    Spec as PluginSpec, Step, Verdict, refuse,
 };
 use serde::Deserialize;
 use spec::{Skipped, Spec};
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 /// What is configured.
 #[derive(Debug, Deserialize)]
 pub struct Config {
     spec: Option<String>,
+    spec_url: Option<String>,
+    spec_url_request_headers: Option<BTreeMap<String, String>>,
+    ssl_verify: bool,
+    timeout: u64,
     verbose_errors: bool,
     skip_request_body_validation: bool,
     skip_request_header_validation: bool,
@@ -42,11 +47,13 @@ pub struct Config {
 
 /// How long fetched documents are kept.
 #[derive(Debug, Deserialize)]
-pub struct Metadata {}
+pub struct Metadata {
+    spec_url_ttl: u64,
+}
 
 /// Checks requests against a document of OpenAPI.
 pub struct OasValidator {
-    spec: Spec,
+    document: Document,
     skipped: Skipped,
     max: usize,
     is_strict: bool,
@@ -55,11 +62,20 @@ pub struct OasValidator {
     status: u16,
 }
 
+/// Where the document is.
+enum Document {
+    Written(Spec),
+    Fetched(Source),
+}
+
 impl fmt::Debug for OasValidator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OasValidator").finish_non_exhaustive()
     }
 }
+
+/// What is answered while a document that has to be fetched cannot be had.
+const UNKNOWN_DOCUMENT: Refusal = refuse(500, "failed to parse openapi spec");
 
 /// What of a request does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,22 +95,23 @@ impl Plugin for OasValidator {
         version: 0.1,
         class: PluginClass::Other,
         run_policy: RunPolicy::Always,
-        posture: Posture { reads_untrusted: true, reads_bodies: true, calls_out: false },
+        posture: Posture { reads_untrusted: true, reads_bodies: true, calls_out: true },
     };
     type Config = Config;
     type Metadata = Metadata;
 
     fn build(config: Config, env: &BuildEnv<'_>) -> Result<Self, BuildError> {
-        let text = config
-            .spec
-            .ok_or_else(|| BuildError("spec_url is not available yet: put the document itself into spec".to_owned()))?;
-        let limits = Limits { bytes: text.len(), depth: Limits::DEEPEST };
-        let document = json::parse(text.as_bytes(), limits)
-            .map_err(|error| BuildError(format!("invalid JSON string provided, err: {error}")))?;
-        let spec = Spec::compile(&document)
-            .map_err(|error| BuildError(format!("failed to compile openapi spec, err: {error}")))?;
+        let document = match (&config.spec, &config.spec_url) {
+            (Some(text), _) => Document::Written(Spec::read(text.as_bytes())?),
+            (None, Some(url)) => {
+                let fields = address::fields(&config.spec_url_request_headers.unwrap_or_default())?;
+                let timeout = Duration::from_millis(config.timeout);
+                Document::Fetched(Source::new(&Address::parse(url)?, fields, timeout, config.ssl_verify, env.shared))
+            }
+            (None, None) => return Err(BuildError("neither spec nor spec_url is there".to_owned())),
+        };
         Ok(Self {
-            spec,
+            document,
             skipped: Skipped {
                 path: config.skip_path_params_validation,
                 query: config.skip_query_param_validation,
@@ -116,15 +133,28 @@ impl Plugin for OasValidator {
 
 impl Access for OasValidator {
     fn access<'a>(&'a self, cx: &'a mut Ctx) -> Step<'a> {
-        if self.skipped.body {
-            return Step::Ready(Ok(self.settle(cx, b"")));
-        }
-        Step::Wait(Box::pin(self.check(cx)))
+        let source = match &self.document {
+            Document::Written(spec) if self.skipped.body => return Step::Ready(Ok(self.settle(spec, cx, b""))),
+            Document::Written(spec) => return Step::Wait(Box::pin(self.check(spec, cx))),
+            Document::Fetched(source) => source,
+        };
+        Step::Wait(Box::pin(async move {
+            let spec = match source.find(cx) {
+                Found::Spec(spec) => Some(spec),
+                Found::Soon => source.wait(cx).await,
+                Found::Nothing => None,
+            };
+            match spec {
+                Some(spec) if self.skipped.body => Ok(self.settle(&spec, cx, b"")),
+                Some(spec) => self.check(&spec, cx).await,
+                None => Ok(UNKNOWN_DOCUMENT.reply().into()),
+            }
+        }))
     }
 }
 
 impl OasValidator {
-    async fn check(&self, cx: &mut Ctx) -> Outcome {
+    async fn check(&self, spec: &Spec, cx: &mut Ctx) -> Outcome {
         let content = match self.is_strict {
             true => match Media::of(&cx.request.fields) {
                 Ok(_) => Content::read(cx, self.max).await,
@@ -133,13 +163,13 @@ impl OasValidator {
             false => Content::read_raw(cx, self.max).await,
         };
         Ok(match content {
-            Ok(content) => self.settle(cx, content.bytes()),
+            Ok(content) => self.settle(spec, cx, content.bytes()),
             Err(unreadable) => self.unreadable(&unreadable),
         })
     }
 
-    fn settle(&self, cx: &Ctx, body: &[u8]) -> Verdict {
-        let Err(Wrong(reason)) = self.spec.check(&cx.request, body, self.skipped, self.is_strict) else {
+    fn settle(&self, spec: &Spec, cx: &Ctx, body: &[u8]) -> Verdict {
+        let Err(Wrong(reason)) = spec.check(&cx.request, body, self.skipped, self.is_strict) else {
             return Verdict::Next;
         };
         tracing::error!(method = cx.request.method.as_str(), %reason, "a request does not fit its OpenAPI document");

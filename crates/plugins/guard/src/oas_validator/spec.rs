@@ -8,9 +8,13 @@ use super::{
     paths::Paths,
     schemas::{Collected, Schemas},
 };
+use model::json::{self, Limits};
 use plugin::Request;
 use serde_json::Value;
 use std::{cell::RefCell, collections::HashMap};
+
+/// Longest document that is compiled, in bytes.
+pub(super) const LONGEST: usize = 8 << 20;
 
 /// What is wrong with a document, at a JSON pointer into it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -95,6 +99,17 @@ impl Builder<'_> {
 }
 
 impl Spec {
+    /// Reads and compiles a document.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub(super) fn read(text: &[u8]) -> Result<Self, String> {
+        let limits = Limits { bytes: LONGEST, depth: Limits::DEEPEST };
+        let document =
+            json::parse(text, limits).map_err(|error| format!("invalid JSON string provided, err: {error}"))?;
+        Self::compile(&document).map_err(|error| format!("failed to compile openapi spec, err: {error}"))
+    }
+
     /// Compiles a document.
     pub(super) fn compile(document: &Value) -> Result<Self, Invalid> {
         let version = Version::of(document)?;
