@@ -10,13 +10,13 @@ mod pace;
 mod pool;
 mod service;
 mod timer;
-mod tls;
+pub mod tls;
 mod worker;
 
 pub use clock::{http_date, now};
 pub use limits::{H2Limits, Limits};
 pub use listener::{Listener, bind};
-pub use pool::{Pool, PoolLimits, PoolTarget};
+pub use pool::{Pool, PoolLimits};
 pub use service::Service;
 pub use timer::Timer;
 pub use tls::install_cryptography;

@@ -1,4 +1,7 @@
-use crate::h1::client::Client;
+use crate::{
+    h1::client::Client,
+    tls::{Secure, TlsId},
+};
 use foldhash::HashMap;
 use std::{
     cell::RefCell,
@@ -6,11 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Which connections are alike.
+/// Which connections are kept together. Those over TLS are alike only if the server was asked for by the same name, too: that may
+/// be a name that clients choose, so all of them share the room that there is for one upstream's server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PoolTarget {
-    /// The upstream's address.
-    pub addr: SocketAddr,
+struct Target {
+    addr: SocketAddr,
+    settings: Option<TlsId>,
 }
 
 /// How long connections are kept.
@@ -42,33 +46,47 @@ struct Idle {
 /// One worker's idle upstream connections. No task watches them: one is checked for death when it is taken.
 #[derive(Debug, Default)]
 pub struct Pool {
-    idle: RefCell<HashMap<PoolTarget, Vec<Idle>>>,
+    idle: RefCell<HashMap<Target, Vec<Idle>>>,
 }
 
 impl Pool {
-    /// An idle connection that is still open and silent.
-    pub fn take(&self, target: &PoolTarget) -> Option<Box<Client>> {
+    /// An idle connection to this address that is still open and silent. Over TLS only one that was made with the same settings
+    /// and for the same name: another one may have shown who somebody else is, or have been believed without a look.
+    pub fn take(&self, addr: SocketAddr, secure: Option<Secure<'_>>) -> Option<Box<Client>> {
+        let target = Target { addr, settings: secure.map(|secure| secure.settings.id()) };
         let mut idle = self.idle.borrow_mut();
-        let stack = idle.get_mut(target)?;
+        let stack = idle.get_mut(&target)?;
         let now = crate::now();
-        while let Some(Idle { client, until }) = stack.pop() {
+        loop {
+            let Idle { mut client, until } = match secure {
+                None => stack.pop()?,
+                Some(secure) => {
+                    let is_same = |idle: &Idle| idle.client.secured().is_some_and(|(_, name)| name == secure.name);
+                    let at = stack.iter().rposition(is_same)?;
+                    stack.remove(at)
+                }
+            };
             if now < until && client.is_silent() {
                 return Some(client);
             }
         }
-        None
     }
 
-    /// Keeps a connection for the next request, if it may serve one.
-    pub fn put(&self, target: PoolTarget, mut client: Box<Client>, limits: &PoolLimits) {
+    /// Keeps a connection to this address for the next request, if it may serve one.
+    pub fn put(&self, addr: SocketAddr, mut client: Box<Client>, limits: &PoolLimits) {
         let now = crate::now();
         if !client.is_reusable() || client.requests >= limits.requests || now - client.born >= limits.lifetime {
             return;
         }
+        let target = Target { addr, settings: client.secured().map(|(settings, _)| settings) };
         let mut idle = self.idle.borrow_mut();
         let stack = idle.entry(target).or_default();
         if stack.len() >= limits.size {
-            return;
+            if target.settings.is_none() || stack.is_empty() {
+                return;
+            }
+            // The oldest may be for a name that nobody asks for any more.
+            stack.remove(0);
         }
         client.shrink();
         let until = (now + limits.idle_timeout).min(client.born + limits.lifetime);
@@ -79,7 +97,7 @@ impl Pool {
     pub fn sweep(&self) {
         let now = crate::now();
         self.idle.borrow_mut().retain(|_, stack| {
-            stack.retain(|idle| now < idle.until && idle.client.is_silent());
+            stack.retain_mut(|idle| now < idle.until && idle.client.is_silent());
             !stack.is_empty()
         });
     }

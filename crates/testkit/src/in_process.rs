@@ -8,7 +8,7 @@ use crate::{
     play::{ENVIRONMENT, Gateway},
     upstream::FakeUpstream,
 };
-use engine::{PoolLimits, PoolTarget, Service, h1};
+use engine::{PoolLimits, Service, h1};
 use gateway::{
     exchange::Edge,
     flow::{Flow, Write},
@@ -104,7 +104,7 @@ impl Gateway for InProcess {
         self.runtime.block_on(async {
             // The request path takes idle connections before it makes new ones.
             let idle = Box::new(h1::client::Client::over(upstream.connect().unwrap()));
-            edge.pool.put(PoolTarget { addr: NODE }, idle, &PoolLimits::default());
+            edge.pool.put(NODE, idle, &PoolLimits::default());
             edge.serve(head, downstream, connection).await;
         });
         (client.answer(), upstream.seen.take())

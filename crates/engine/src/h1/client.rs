@@ -7,7 +7,10 @@ use super::{
     parse,
     queue::Queue,
 };
-use crate::{Limits, buffers};
+use crate::{
+    Limits, buffers,
+    tls::{Secure, Stream, TlsId},
+};
 use bytes::{Buf, BytesMut};
 use std::{
     io,
@@ -16,7 +19,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Instant,
 };
-use tokio::net::TcpStream;
+use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 use wire::{BodyLength, Fields, Frame, Method, ResponseHead};
 
@@ -46,7 +49,7 @@ pub enum UpstreamError {
 /// A connection to an upstream, between or within exchanges.
 #[derive(Debug)]
 pub struct Client {
-    io: TcpStream,
+    io: Stream,
     read: BytesMut,
     scanned: usize,
     queue: Queue,
@@ -69,21 +72,19 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects. The caller bounds the time.
+    /// Connects, over TLS if it is told how. The caller bounds the time.
     ///
     /// # Errors
-    /// The operating system's.
-    pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
-        let io = TcpStream::connect(addr).await?;
-        io.set_nodelay(true)?;
-        Ok(Self::over(io))
+    /// The operating system's, or why there is no TLS.
+    pub async fn connect(addr: SocketAddr, secure: Option<Secure<'_>>) -> io::Result<Self> {
+        Stream::connect(addr, secure).await.map(Self::over)
     }
 
     /// On a connection that somebody else has made and nothing was sent on.
-    pub fn over(io: TcpStream) -> Self {
+    pub fn over(io: impl Into<Stream>) -> Self {
         let now = crate::now();
         Self {
-            io,
+            io: io.into(),
             read: BytesMut::new(),
             scanned: 0,
             queue: Queue::default(),
@@ -164,12 +165,15 @@ impl Client {
 
     /// Ready when all that was queued has been handed to the operating system.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
-        if self.queue.len() == 0 {
+        if self.queue.len() == 0 && !self.io.has_unsent() {
             return Poll::Ready(Ok(()));
         }
         let before = self.written;
-        let polled = self.queue.poll_write(&mut self.io, cx, &mut self.written);
-        if before != self.written {
+        let mut polled = self.queue.poll_write(&mut self.io, cx, &mut self.written);
+        if matches!(polled, Poll::Ready(Ok(()))) {
+            polled = Pin::new(&mut self.io).poll_flush(cx);
+        }
+        if before != self.written || polled.is_ready() {
             self.last_progress = crate::now();
         }
         polled.map_err(|error| {
@@ -204,7 +208,7 @@ impl Client {
                 Err(error) if !self.has_answer && error.kind() == io::ErrorKind::ConnectionReset => {
                     return Poll::Ready(Err(UpstreamError::Closed));
                 }
-                Err(error) => return Poll::Ready(Err(error.into())),
+                Err(error) => return Poll::Ready(Err(self.cut(error))),
             }
         }
     }
@@ -263,10 +267,7 @@ impl Client {
                     self.received += n as u64;
                     self.last_progress = crate::now();
                 }
-                Err(error) => {
-                    self.is_reusable = false;
-                    return Poll::Ready(Err(error.into()));
-                }
+                Err(error) => return Poll::Ready(Err(self.cut(error))),
             }
         }
     }
@@ -282,9 +283,13 @@ impl Client {
     }
 
     /// Whether an idle connection is still open and silent. Bytes that nobody asked for would become the next client's answer.
-    pub fn is_silent(&self) -> bool {
-        // Asks the operating system only if it has said that there is something to read, as of the last turn of the event loop.
-        matches!(self.io.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    pub fn is_silent(&mut self) -> bool {
+        self.io.is_silent()
+    }
+
+    /// The TLS settings that it was made with, and the name of the server; `None` in plain text.
+    pub(crate) fn secured(&self) -> Option<(TlsId, &str)> {
+        self.io.secured()
     }
 
     /// Gives the memory of an idle connection back.
@@ -309,7 +314,18 @@ impl Client {
 
     /// Ends our direction of an upgraded connection.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        tokio::io::AsyncWrite::poll_shutdown(Pin::new(&mut self.io), cx)
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    /// The connection broke. Over TLS that is also an end that the upstream has not announced: whoever is on the way could have
+    /// made it, so it ends no answer.
+    fn cut(&mut self, error: io::Error) -> UpstreamError {
+        self.is_reusable = false;
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof if self.has_answer => UpstreamError::Truncated,
+            io::ErrorKind::UnexpectedEof => UpstreamError::Closed,
+            _ => error.into(),
+        }
     }
 
     fn malformed(&mut self, reason: &'static str) -> UpstreamError {

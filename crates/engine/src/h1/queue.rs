@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::{io::AsyncWrite, net::TcpStream};
+use tokio::io::AsyncWrite;
 
 /// Frames up to this size are copied behind the head, so that both leave in one write.
 const COPY_MAX: usize = 8 << 10;
@@ -76,7 +76,7 @@ impl Queue {
     /// Writes until nothing is left; says how many bytes went out so far in `written`.
     pub(crate) fn poll_write(
         &mut self,
-        io: &mut TcpStream,
+        io: &mut (impl AsyncWrite + Unpin),
         cx: &mut Context<'_>,
         written: &mut u64,
     ) -> Poll<io::Result<()>> {

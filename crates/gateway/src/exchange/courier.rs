@@ -7,10 +7,7 @@ use super::{
 };
 use crate::upstream::Node;
 use bytes::BytesMut;
-use engine::{
-    PoolTarget,
-    h1::client::{Client, UpstreamError},
-};
+use engine::h1::client::{Client, UpstreamError};
 use futures_util::future::LocalBoxFuture;
 use plugin::{Courier, Outbound, OutboundAnswer, OutboundError, RequestBody};
 use std::{cell::Cell, rc::Rc, sync::Arc};
@@ -46,14 +43,13 @@ impl Edge {
     async fn ask(&self, request: &Outbound) -> Result<Option<OutboundAnswer>, AttemptError> {
         let node = Arc::new(Node::of(&request.server, request.port));
         let addr = self.resolver.resolve(&node).await?;
-        let target = PoolTarget { addr };
         let timeouts = Timeouts { connect: request.connect, send: request.send, read: request.read };
-        let mut pooled = self.pool.take(&target);
+        let mut pooled = self.pool.take(addr, None);
         loop {
             let is_pooled = pooled.is_some();
             let mut client = match pooled.take() {
                 Some(client) => client,
-                None => match within(request.connect, Client::connect(addr)).await {
+                None => match within(request.connect, Client::connect(addr, None)).await {
                     Some(Ok(client)) => Box::new(client),
                     Some(Err(error)) => return Err(UpstreamError::Io(error).into()),
                     None => return Err(AttemptError::TimedOut("accept the connection")),
@@ -84,7 +80,7 @@ impl Edge {
                     Frame::Trailers(_) | Frame::End => break,
                 }
             }
-            self.pool.put(target, relay.client, &self.options.pool);
+            self.pool.put(addr, relay.client, &self.options.pool);
             return Ok(Some(OutboundAnswer { status: head.status, fields: head.fields, body: answer.freeze() }));
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     upstream::{CompiledUpstream, Pick},
 };
 use engine::{
-    PoolLimits, PoolTarget,
+    PoolLimits,
     h1::client::{Client, UpstreamError},
 };
 use plugin::{ChosenUpstream, Frames, Reply, SlotId, UpstreamHead};
@@ -175,12 +175,12 @@ impl<'a> Exchange<'a> {
     }
 
     async fn connect(&mut self, addr: SocketAddr, timeouts: Timeouts, may_use_pool: bool) -> Result<Connected, Failed> {
-        if may_use_pool && let Some(client) = self.edge.pool.take(&PoolTarget { addr }) {
+        if may_use_pool && let Some(client) = self.edge.pool.take(addr, None) {
             self.cx.timings.upstream_connect = Some(Duration::ZERO);
             return Ok(Connected { client, is_pooled: true });
         }
         let begun = engine::now();
-        match within(timeouts.connect, Client::connect(addr)).await {
+        match within(timeouts.connect, Client::connect(addr, None)).await {
             Some(Ok(client)) => {
                 self.cx.timings.upstream_connect = Some(engine::now() - begun);
                 Ok(Connected { client: Box::new(client), is_pooled: false })
@@ -281,7 +281,7 @@ impl<'a> Exchange<'a> {
         match relayed {
             Ok(()) => {
                 self.cx.timings.upstream = Some(engine::now() - started);
-                self.edge.pool.put(PoolTarget { addr }, relay.client, pool_limits);
+                self.edge.pool.put(addr, relay.client, pool_limits);
             }
             Err(error) => {
                 self.cx.timings.upstream = Some(engine::now() - started);
