@@ -192,10 +192,16 @@ differences! {
     }
     /// `empty-credential`
     EmptyCredential = "empty-credential" {
-        apisix: "the key of a consumer may be empty, and a header or an argument without a value has it",
-        portcullis: "an empty key is refused when it is written, and is nobody's when it was stored",
-        why: "whoever sends the name of the header would be let in",
-        plugin: "key-auth",
+        apisix: "the key or the password of a consumer may be empty, and a header or an argument without a value has it",
+        portcullis: "an empty key or password is refused when it is written, and is nobody's when it was stored",
+        why: "whoever sends the name of the header, or of the user, would be let in",
+    }
+    /// `basic-credentials`
+    BasicCredentials = "basic-credentials" {
+        apisix: "white space is taken out of names and passwords, a password ends at its first colon, and the scheme may stand anywhere in Authorization",
+        portcullis: "credentials are read as RFC 7617 says: the name in front of the first colon, the password behind it as it was sent",
+        why: "a part of a password must not be as good as all of it",
+        plugin: "basic-auth",
     }
     /// `hidden-argument`
     HiddenArgument = "hidden-argument" {

@@ -1,6 +1,7 @@
 //! Plugins that find out who makes a request.
 #![forbid(unsafe_code)]
 
+pub mod basic_auth;
 mod conclusion;
 mod credential;
 pub mod key_auth;

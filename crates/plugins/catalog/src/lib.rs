@@ -26,6 +26,7 @@ pub fn all() -> Vec<Description> {
         describe::<plugins_guard::json_limits::JsonLimits>(),
         describe::<plugins_guard::request_validation::RequestValidation>(),
         describe::<plugins_guard::graphql_limits::GraphqlLimits>(),
+        describe_auth::<plugins_auth::basic_auth::BasicAuth>(),
         describe_auth::<plugins_auth::key_auth::KeyAuth>(),
         describe::<plugins_guard::consumer_restriction::ConsumerRestriction>(),
         describe::<plugins_guard::data_mask::DataMask>(),
