@@ -55,6 +55,7 @@ impl View for Fake {
                 let handle = |_: &ExportEnv<'_>| Reply::json(200, &json!({ "of": "a plugin" }));
                 vec![plugin::ControlApi { method: Method::Get, uri: "/v1/plugin_info", handle }]
             },
+            decorations: None,
             export: Some(|_| b"up 1\n".to_vec()),
         };
         if self.exports { vec![plugin] } else { Vec::new() }

@@ -267,6 +267,13 @@ differences! {
         why: "a client that can set the variable could do without the limit",
         plugin: "limit-conn",
     }
+    /// `introspected-path`
+    IntrospectedPath = "introspected-path" {
+        apisix: "graphql-limit-count asks an upstream for its schema at the path of whichever request comes first",
+        portcullis: "only where the route has one exact path; others need introspection_endpoint, and are answered 400 without",
+        why: "a client could have a file of its own taken for the schema, and what everybody pays worked out by it",
+        plugin: "graphql-limit-count",
+    }
     /// `counted-keys`
     CountedKeys = "counted-keys" {
         apisix: "when the memory for counters of limit-count, limit-req and limit-conn is full, the oldest are dropped",

@@ -1,4 +1,4 @@
-use crate::{Courier, Dispatcher, PublicApi};
+use crate::{Courier, Dispatcher, PublicApi, RouteFacts};
 use std::{any::Any, rc::Rc, sync::Arc};
 use wire::Method;
 
@@ -24,6 +24,22 @@ pub trait CredentialIndex {
     fn find(&self, plugin: &str, key: &[u8]) -> Option<(Arc<Consumer>, Arc<dyn Any + Send + Sync>)>;
 }
 
+/// A stored document that cannot be read, with its key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} cannot be read")]
+pub struct Unreadable(pub Arc<str>);
+
+/// Where a service is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceNode {
+    /// A name or an address, without brackets.
+    pub server: String,
+    /// Its port.
+    pub port: u16,
+    /// The `Host` that it sees.
+    pub host: Vec<u8>,
+}
+
 /// What plugins may look up in the snapshot while a request runs.
 pub trait Directory: CredentialIndex {
     /// A consumer by its username.
@@ -32,6 +48,17 @@ pub trait Directory: CredentialIndex {
     fn has_credentials(&self, plugin: &str) -> bool;
     /// A plugin's metadata as it compiled it.
     fn metadata(&self, plugin: &str) -> Option<Arc<dyn Any + Send + Sync>>;
+    /// A service's cost decorations as the plugin that charges for them compiled them.
+    ///
+    /// # Errors
+    /// One of them cannot be read, so that nobody knows what a field costs.
+    fn decorations(&self, _service: &str) -> Result<Option<Arc<dyn Any + Send + Sync>>, Unreadable> {
+        Ok(None)
+    }
+    /// The node of a route's service, else of the route, that questions about the service itself are sent to; always the same.
+    fn service_node(&self, _route: &RouteFacts, _authority: &[u8]) -> Option<ServiceNode> {
+        None
+    }
     /// Whether there is an upstream with this id.
     fn has_upstream(&self, id: &str) -> bool;
     /// Takes requests into the request path; `None` where there is none.

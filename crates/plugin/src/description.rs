@@ -1,5 +1,5 @@
 use crate::{BuildEnv, BuildError, Ctx, Finding, Hooks, Reply, Shared, Step};
-use model::differences::Compat;
+use model::{differences::Compat, documents::CostDecoration};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{any::Any, sync::Arc};
@@ -91,6 +91,8 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     fn control_apis() -> Vec<ControlApi> {
         Vec::new()
     }
+    /// Compiles what the fields of a service's GraphQL schema are said to cost, for the one plugin that charges for them.
+    const DECORATIONS: Option<CompileDecorations> = None;
     /// Writes metrics in the Prometheus text format, for the one plugin that exports them.
     const EXPORT: Option<fn(&ExportEnv<'_>) -> Vec<u8>> = None;
 }
@@ -158,6 +160,9 @@ pub struct Built {
 /// What a defect is called: a configuration that the schema allows and the plugin's type cannot hold.
 pub const MISFIT: &str = "the configuration does not fit the plugin's type";
 
+/// Compiles a service's cost decorations; of those with the same path the last counts.
+pub type CompileDecorations = fn(&[CostDecoration]) -> Arc<dyn Any + Send + Sync>;
+
 /// Compiles a complete credential.
 pub type CompileCredential = fn(&Value, Compat) -> Result<Credential, BuildError>;
 
@@ -192,6 +197,8 @@ pub struct Description {
     pub public_apis: fn(&Value) -> Vec<PublicApi>,
     /// Endpoints of the control API.
     pub control_apis: fn() -> Vec<ControlApi>,
+    /// See [`Plugin::DECORATIONS`].
+    pub decorations: Option<CompileDecorations>,
     /// Writes metrics.
     pub export: Option<fn(&ExportEnv<'_>) -> Vec<u8>>,
 }
@@ -216,6 +223,7 @@ pub fn describe<P: Plugin>() -> Description {
         index_attribute: "",
         public_apis: P::public_apis,
         control_apis: P::control_apis,
+        decorations: P::DECORATIONS,
         export: P::EXPORT,
     }
 }

@@ -23,11 +23,11 @@ mod vars;
 
 pub use body::{BodyLimits, HeldBody, RequestBody};
 pub use clock::Clock;
-pub use consumer::{Consumer, CredentialIndex, Directory};
+pub use consumer::{Consumer, CredentialIndex, Directory, ServiceNode, Unreadable};
 pub use ctx::{Ctx, ResponseFacts, RouteFacts, SlotId, Timings};
 pub use description::{
-    AuthPlugin, Built, CompileCredential, ControlApi, Credential, Description, ExportEnv, IndexKey, MISFIT, Plugin,
-    PluginClass, Posture, PublicApi, RunPolicy, Spec, describe, describe_auth,
+    AuthPlugin, Built, CompileCredential, CompileDecorations, ControlApi, Credential, Description, ExportEnv, IndexKey,
+    MISFIT, Plugin, PluginClass, Posture, PublicApi, RunPolicy, Spec, describe, describe_auth,
 };
 pub use env::{BuildEnv, BuildError, NodeFacts, Shared};
 pub use finding::Finding;

@@ -15,6 +15,7 @@ mod closing;
 mod connections;
 mod differences;
 mod fields;
+mod graphql_costs;
 mod health;
 mod hostile_request;
 mod hostile_response;

@@ -143,6 +143,7 @@ impl Configuration for Fake {
             prepare: |_, _| Ok(Vec::new()),
             public_apis: |_| Vec::new(),
             control_apis: Vec::new,
+            decorations: None,
             export: None,
         };
         let other = r#"{"schema":{"type":"object","properties":{"count":{"type":"integer"}}}}"#;

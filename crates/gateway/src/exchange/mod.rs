@@ -29,7 +29,7 @@ use ipnet::IpNet;
 use model::vars::ExprFault;
 use plugin::{
     BodyLimits, Consumer, Courier, CredentialIndex, Ctx, Directory, Dispatcher, PluginError, PublicApi, Reply,
-    RouteFacts, Shared,
+    RouteFacts, ServiceNode, Shared, Unreadable,
 };
 use request::Received;
 use std::{
@@ -123,6 +123,12 @@ impl Directory for Held {
     }
     fn metadata(&self, plugin: &str) -> Option<Arc<dyn Any + Send + Sync>> {
         self.0.metadata(plugin)
+    }
+    fn decorations(&self, service: &str) -> Result<Option<Arc<dyn Any + Send + Sync>>, Unreadable> {
+        self.0.decorations(service)
+    }
+    fn service_node(&self, route: &RouteFacts, authority: &[u8]) -> Option<ServiceNode> {
+        self.0.service_node(route, authority)
     }
     fn has_upstream(&self, id: &str) -> bool {
         self.0.has_upstream(id)

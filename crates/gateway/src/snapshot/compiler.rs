@@ -1,6 +1,7 @@
 //! From documents to snapshots, change by change.
 
 mod consumers;
+mod decorations;
 mod routes;
 mod services;
 
@@ -11,11 +12,11 @@ use crate::{
     upstream::{CompiledUpstream, Registry},
 };
 use model::{
-    documents::{self, Key, Kind},
+    documents::{self, CostDecoration, Key, Kind},
     settings::Router,
     vars::{BodyNeed, Expr},
 };
-use plugin::Shared;
+use plugin::{Shared, Unreadable};
 use routes::WrittenRoute;
 use serde_json::{Map, Value};
 use services::{BrokenService, CompiledService};
@@ -39,6 +40,8 @@ pub(crate) struct Compiler {
     services: HashMap<String, Result<CompiledService, BrokenService>>,
     plugin_configs: HashMap<String, Result<Arc<Chain>, String>>,
     global_rules: BTreeMap<String, Result<Arc<Chain>, String>>,
+    /// Cost decorations by service and id.
+    decorations: HashMap<String, BTreeMap<String, Result<CostDecoration, Unreadable>>>,
     /// Credentials by owner: `(plugin, key)`.
     credentials: HashMap<String, Vec<(String, Vec<u8>)>>,
     /// Routes by what they refer to.
@@ -79,6 +82,7 @@ impl Compiler {
             services: HashMap::new(),
             plugin_configs: HashMap::new(),
             global_rules: BTreeMap::new(),
+            decorations: HashMap::new(),
             credentials: HashMap::new(),
             dependents: HashMap::new(),
             problems: BTreeMap::new(),
@@ -141,8 +145,11 @@ impl Compiler {
             + self.services.len()
             + self.plugin_configs.len()
             + self.global_rules.len()
+            + self.decorations.len()
             + self.credentials.len()
             + self.dependents.len()
+            + self.snapshot.homes.len()
+            + self.snapshot.decorations.len()
             + self.problems.len()
     }
 
@@ -164,8 +171,9 @@ impl Compiler {
             Kind::ConsumerGroup => self.group(key.id(), new),
             Kind::GlobalRule => self.global_rule(key.id(), new),
             Kind::PluginMetadata => self.plugin_metadata(key.id(), new),
+            Kind::CostDecoration => self.decoration(key, new),
             // Served by later parts of the gateway; kept as they are.
-            Kind::Ssl | Kind::StreamRoute | Kind::Proto | Kind::Secret | Kind::CostDecoration => Ok(()),
+            Kind::Ssl | Kind::StreamRoute | Kind::Proto | Kind::Secret => Ok(()),
         }
     }
 
@@ -190,6 +198,7 @@ impl Compiler {
                 self.rebuild_dependents("plugin_config", id);
             }
             Kind::Upstream => self.snapshot.upstreams.insert(id.as_bytes(), None),
+            Kind::CostDecoration => self.break_decoration(key),
             Kind::Route => {
                 // Remembered as it is now, so that a change of its service does not bring an older version back.
                 let arrival = self.remember(id, written);

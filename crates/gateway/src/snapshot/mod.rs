@@ -16,7 +16,7 @@ use crate::{
     upstream::{CompiledUpstream, Timeouts},
 };
 use model::settings::Router;
-use plugin::{Consumer, CredentialIndex, Directory, PublicApi, RouteFacts};
+use plugin::{Consumer, CredentialIndex, Directory, PublicApi, RouteFacts, ServiceNode, Unreadable};
 use serde_json::Value;
 use std::{any::Any, hash::BuildHasher, sync::Arc};
 use wire::Method;
@@ -123,6 +123,10 @@ pub struct Snapshot {
     hasher: std::hash::RandomState,
     global: Arc<Chain>,
     metadata: Shards<Arc<dyn Any + Send + Sync>>,
+    /// Cost decorations by service.
+    decorations: Shards<Result<Arc<dyn Any + Send + Sync>, Unreadable>>,
+    /// Upstreams of services, and of routes whose service has none, by their paths.
+    homes: Shards<UpstreamRef>,
     apis: Arc<[PublicApi]>,
     closed: Option<Arc<str>>,
     problems: Arc<[Problem]>,
@@ -142,6 +146,8 @@ impl Snapshot {
             hasher: std::hash::RandomState::new(),
             global: Arc::default(),
             metadata: Shards::default(),
+            decorations: Shards::default(),
+            homes: Shards::default(),
             apis,
             closed: None,
             problems: Arc::from([]),
@@ -202,6 +208,16 @@ impl Snapshot {
         }
     }
 
+    /// Where a route's requests go, whatever the route itself says when its service says something.
+    fn home_of(&self, route: &RouteFacts) -> Option<Arc<CompiledUpstream>> {
+        let of_service = route.service_id.as_ref().and_then(|id| self.homes.get(format!("/services/{id}").as_bytes()));
+        match of_service.or_else(|| self.homes.get(format!("/routes/{}", route.id).as_bytes()))? {
+            UpstreamRef::Inline(upstream) => Some(upstream.clone()),
+            UpstreamRef::Id(id) => self.upstreams.get(id.as_bytes())?.clone(),
+            UpstreamRef::None => None,
+        }
+    }
+
     fn credential_hash(&self, key: &[u8]) -> [u8; 8] {
         self.hasher.hash_one(key).to_ne_bytes()
     }
@@ -230,6 +246,18 @@ impl Directory for Snapshot {
 
     fn metadata(&self, plugin: &str) -> Option<Arc<dyn Any + Send + Sync>> {
         self.metadata.get(plugin.as_bytes()).cloned()
+    }
+
+    fn decorations(&self, service: &str) -> Result<Option<Arc<dyn Any + Send + Sync>>, Unreadable> {
+        self.decorations.get(service.as_bytes()).cloned().transpose()
+    }
+
+    fn service_node(&self, route: &RouteFacts, authority: &[u8]) -> Option<ServiceNode> {
+        let upstream = self.home_of(route)?;
+        let nodes = upstream.all_nodes();
+        let first = nodes.iter().min_by(|a, b| a.address().cmp(b.address()))?;
+        let host = upstream.host_for(first, authority);
+        Some(ServiceNode { server: first.host.to_string(), port: first.port, host })
     }
 
     fn has_upstream(&self, id: &str) -> bool {

@@ -1,3 +1,5 @@
+mod decorations;
+
 use super::*;
 use crate::{route::RouteQuery, upstream::tests::NoRequest};
 use model::{
@@ -5,8 +7,8 @@ use model::{
     vars::{Lookup, Value as VarValue, VarName},
 };
 use plugin::{
-    AuthPlugin, BuildEnv, BuildError, Ctx, Hooks, IndexKey, Plugin, PluginClass, Posture, Rewrite, RunPolicy, Shared,
-    Spec, Step, describe, describe_auth,
+    AuthPlugin, BuildEnv, BuildError, CompileDecorations, Ctx, Hooks, IndexKey, Plugin, PluginClass, Posture, Rewrite,
+    RunPolicy, Shared, Spec, Step, describe, describe_auth,
 };
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -38,6 +40,8 @@ impl Plugin for Mark {
     };
     type Config = MarkConfig;
     type Metadata = ();
+    const DECORATIONS: Option<CompileDecorations> =
+        Some(|written| Arc::new(written.iter().map(|one| one.field_path.clone()).collect::<Vec<String>>()));
 
     fn build(config: MarkConfig, _: &BuildEnv<'_>) -> Result<Self, BuildError> {
         if config.fails { Err(BuildError("told to fail".to_owned())) } else { Ok(Self) }
@@ -232,6 +236,9 @@ fn change() -> impl Strategy<Value = (String, Option<Value>)> {
             json!({ "plugins": { "door": { "key": format!("k{}", name + 1) } } }),
         )
     });
+    let decoration = (0..2u8).prop_map(|id| {
+        (format!("/services/s/graphql_cost_decorations/{id}"), json!({ "field_path": format!("A.a{id}") }))
+    });
     let document = prop_oneof![
         4 => route,
         2 => service,
@@ -240,6 +247,7 @@ fn change() -> impl Strategy<Value = (String, Option<Value>)> {
         1 => plugins.prop_map(|plugins| ("/global_rules/g".to_owned(), json!({ "plugins": plugins }))),
         1 => consumer,
         1 => credential,
+        1 => decoration,
     ];
     (document, prop::bool::weighted(0.7)).prop_map(|((path, value), is_put)| (path, is_put.then_some(value)))
 }

@@ -6,6 +6,7 @@
 
 mod checks;
 mod consumer;
+mod cost_decoration;
 mod fields;
 mod key;
 mod kind;
@@ -23,6 +24,7 @@ use serde_json::Value;
 
 pub use self::checks::{Active, CheckType, Checks, Healthy, Passive, PassiveHealthy, PassiveUnhealthy, Unhealthy};
 pub use self::consumer::Consumer;
+pub use self::cost_decoration::CostDecoration;
 pub use self::fields::Timeout;
 pub use self::key::{Key, KeyError};
 pub use self::kind::{Kind, schema, secret_schema};

@@ -1,6 +1,6 @@
 //! Routes, merged with what they refer to.
 
-use super::{Compiler, Problem, Written, Wrong};
+use super::{CompiledService, Compiler, Problem, Written, Wrong};
 use crate::{
     chain::Chain,
     route::{Conditions, UriPattern, network},
@@ -154,6 +154,10 @@ impl Compiler {
     pub(super) fn place(&mut self, id: &str, route: CompiledRoute) {
         self.unplace(id);
         let route = Arc::new(route);
+        let service = route.facts.service_id.as_ref().and_then(|id| self.services.get(&**id));
+        if let Some(Ok(CompiledService { upstream: UpstreamRef::None, .. })) = service {
+            self.snapshot.homes.insert(format!("/routes/{id}").as_bytes(), route.upstream.clone());
+        }
         self.snapshot.routes.insert(&route);
         self.routes.insert(id.to_owned(), route);
     }
@@ -161,6 +165,9 @@ impl Compiler {
     pub(super) fn unplace(&mut self, id: &str) {
         if let Some(old) = self.routes.remove(id) {
             self.snapshot.routes.remove(&old);
+            if old.facts.service_id.is_some() {
+                self.snapshot.homes.remove(format!("/routes/{id}").as_bytes());
+            }
         }
     }
 

@@ -35,10 +35,17 @@ impl Compiler {
             None => {
                 self.slots.remove(&owner);
                 self.upstreams.forget(&owner);
+                self.snapshot.homes.remove(owner.as_bytes());
                 self.services.remove(id);
                 Ok(())
             }
             Some(value) => self.compile_service(&owner, value).map(|service| {
+                match &service.upstream {
+                    UpstreamRef::None => {
+                        self.snapshot.homes.remove(owner.as_bytes());
+                    }
+                    upstream => self.snapshot.homes.insert(owner.as_bytes(), upstream.clone()),
+                }
                 self.services.insert(id.to_owned(), Ok(service));
             }),
         };

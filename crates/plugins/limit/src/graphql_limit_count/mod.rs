@@ -1,23 +1,43 @@
 #![doc = include_str!("doc.md")]
 
+mod cost;
+mod decorations;
 mod depth;
+mod document;
+mod introspection;
+mod sent;
 #[cfg(test)]
 mod tests;
+mod upstream_schema;
 
+use self::{
+    cost::{Charge, Known},
+    decorations::Decorations,
+    document::Document,
+    introspection::Introspection,
+    sent::Sent,
+};
 use crate::{
     forgeable,
     quota::{self, Limiter},
 };
+use model::differences::DifferenceId;
 use plugin::{
-    Access, BuildEnv, BuildError, Ctx, Finding, HeaderFilter, Hooks, Outcome, Plugin, PluginClass, PluginError,
-    Posture, Reply, RunPolicy, Spec, Step, Verdict,
+    Access, BuildEnv, BuildError, CompileDecorations, Ctx, Finding, HeaderFilter, Hooks, Outcome, Plugin, PluginClass,
+    PluginError, Posture, Reply, RunPolicy, Spec, Step, Verdict,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 use wire::{BodyError, Method, ResponseHead, Text};
 
 const COST: &str = "X-Graphql-Query-Cost";
+
+/// Makes the next whole number of every cost but those of the strategy `depth`.
+const A_LITTLE: f64 = 0.01;
+
+/// The greatest integer that every counter can tell from its neighbours.
+const MAX_COST: u64 = 9_007_199_254_740_991;
 
 /// What is configured.
 #[derive(Debug, Deserialize)]
@@ -27,6 +47,9 @@ pub struct Config {
     cost_strategy: Strategy,
     max_cost: f64,
     score_factor: f64,
+    resolve_variables: bool,
+    introspection_endpoint: Option<String>,
+    introspection_headers: Option<HashMap<String, String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -45,18 +68,23 @@ pub struct GraphqlLimitCount {
     max_cost: f64,
     score_factor: f64,
     rejected_code: u16,
+    strategy: Strategy,
+    resolves_variables: bool,
+    introspection: Arc<Introspection>,
+    /// Whether clients may choose the path that an upstream is asked for its schema.
+    trusts_any_path: bool,
 }
 
 /// What a request's query costs, kept until the response's head.
 #[derive(Default)]
 struct Cost(Option<u64>);
 
-/// A request as it is sent in JSON.
-#[derive(Deserialize)]
-struct Sent {
-    query: Option<String>,
-    #[serde(rename = "operationName")]
-    operation_name: Option<Value>,
+/// Why a query has no cost.
+enum NoCost {
+    /// What the client is told is wrong with it.
+    Invalid(String),
+    /// One of the decorations cannot be read.
+    Undecorated(String),
 }
 
 impl Plugin for GraphqlLimitCount {
@@ -71,18 +99,21 @@ impl Plugin for GraphqlLimitCount {
     };
     type Config = Config;
     type Metadata = quota::Metadata;
+    const DECORATIONS: Option<CompileDecorations> = Some(|written| Arc::new(Decorations::compile(written)));
 
     fn build(config: Config, env: &BuildEnv<'_>) -> Result<Self, BuildError> {
-        if config.cost_strategy != Strategy::Depth {
-            let reason =
-                "cost_strategy: only \"depth\" is available yet; decorations and the upstream's schema are not read";
-            return Err(reason.to_owned().into());
-        }
         Ok(Self {
             rejected_code: config.quota.rejected_code(),
             limiter: Limiter::compile(Self::NAME, config.quota, env)?,
             max_cost: config.max_cost,
             score_factor: config.score_factor,
+            strategy: config.cost_strategy,
+            resolves_variables: config.resolve_variables,
+            introspection: Arc::new(Introspection::compile(
+                config.introspection_endpoint.as_deref(),
+                &config.introspection_headers.unwrap_or_default(),
+            )?),
+            trusts_any_path: !env.compat.is_safe(DifferenceId::IntrospectedPath),
         })
     }
 
@@ -125,17 +156,24 @@ impl HeaderFilter for GraphqlLimitCount {
 impl GraphqlLimitCount {
     async fn limit(&self, cx: &mut Ctx) -> Outcome {
         let max = usize::try_from(cx.request.body.limits().graphql).unwrap_or(usize::MAX);
-        let depth = match cx.request.body.bytes(max).await {
-            Ok(body) if !body.is_empty() => depth_of(cx, &body),
+        let sent = match cx.request.body.bytes(max).await {
+            Ok(body) if !body.is_empty() => Sent::read(cx, &body),
             Err(BodyError::NoBudget) => return Ok(Reply::status(503).into()),
             _ => Err("Invalid graphql request: can't get graphql request body".to_owned()),
         };
-        let depth = match depth {
-            Ok(depth) => depth,
-            Err(message) => return Ok(Reply::json(400, &json!({ "message": message })).into()),
+        let raw = match sent {
+            Ok(sent) => self.raw_cost(cx, &sent).await,
+            Err(message) => Err(NoCost::Invalid(message)),
         };
-        // A float too large for an integer becomes the largest.
-        let cost = ((depth as f64 * self.score_factor).ceil() as u64).max(1);
+        let raw = match raw {
+            Ok(raw) => raw,
+            Err(NoCost::Invalid(message)) => return Ok(Reply::json(400, &json!({ "message": message })).into()),
+            Err(NoCost::Undecorated(reason)) => {
+                tracing::error!(reason, "nobody knows what a query costs");
+                return Ok(Reply::status(503).into());
+            }
+        };
+        let cost = ((raw * self.score_factor).ceil() as u64).clamp(1, MAX_COST);
         cx.state::<Cost>().0 = Some(cost);
         let taken = match self.limiter.take(cx, cost) {
             Step::Ready(outcome) => outcome,
@@ -150,32 +188,55 @@ impl GraphqlLimitCount {
     }
 }
 
+impl GraphqlLimitCount {
+    /// What a query costs, before it is multiplied and rounded.
+    async fn raw_cost(&self, cx: &Ctx, sent: &Sent) -> Result<f64, NoCost> {
+        let invalid = |reason: &dyn std::fmt::Display| NoCost::Invalid(format!("Invalid graphql request: {reason}"));
+        let document = Document::parse(&sent.query, sent.operation_name.as_deref()).map_err(|error| invalid(&error))?;
+        let charge = match self.strategy {
+            Strategy::Depth => return depth::of(&document).map(|depth| depth as f64).map_err(|error| invalid(&error)),
+            Strategy::Complexity => Charge::EveryField,
+            Strategy::NodeQuantifier => Charge::Quantified,
+        };
+        // Decorations are a service's; without one a query costs its fields.
+        let service = cx.route.as_ref().and_then(|route| route.service_id.clone());
+        let decorations = match &service {
+            Some(service) => cx.directory().decorations(service),
+            None => Ok(None),
+        };
+        let decorations = decorations.map_err(|error| NoCost::Undecorated(error.to_string()))?;
+        let decorations = decorations.and_then(|compiled| compiled.downcast::<Decorations>().ok());
+        let schema = match service.filter(|_| decorations.is_some()) {
+            Some(service) => match self.introspection.schema(cx, &service, self.trusts_path(cx)).await {
+                Ok(schema) => Some(schema),
+                Err(reason) => {
+                    tracing::debug!(reason, "a query has no cost");
+                    return Err(invalid(&"failed to introspect the upstream graphql schema"));
+                }
+            },
+            None => None,
+        };
+        let known = Known {
+            decorations: decorations.as_deref(),
+            schema: schema.as_deref(),
+            variables: Some(&sent.variables).filter(|_| self.resolves_variables),
+            uses_defaults: self.resolves_variables,
+        };
+        let cost = cost::of(&document, charge, known).map_err(|error| invalid(&error))?;
+        // As in APISIX, whose published costs have it.
+        Ok(cost + A_LITTLE)
+    }
+
+    /// Whether the route and not the client says which path is asked.
+    fn trusts_path(&self, cx: &Ctx) -> bool {
+        self.trusts_any_path || cx.matched_uri.as_deref().is_some_and(|uri| !uri.contains(['*', ':']))
+    }
+}
+
 fn is_failure(taken: &Outcome) -> bool {
     match taken {
         Err(_) => true,
         Ok(Verdict::Respond(reply)) => reply.status == 500,
         Ok(Verdict::Next) => false,
     }
-}
-
-/// How deep a request's query is, or what the client is told is wrong with it.
-fn depth_of(cx: &Ctx, body: &[u8]) -> Result<usize, String> {
-    let invalid = |reason: &str| Err(format!("invalid graphql request, {reason}"));
-    let kind = cx.request.fields.get_str("content-type").unwrap_or_default();
-    let (query, name) = if kind.starts_with("application/json") {
-        match serde_json::from_slice(body) {
-            Ok(Sent { query: Some(query), operation_name }) => (query, operation_name),
-            Ok(Sent { query: None, .. }) => return invalid("json body[query] is nil"),
-            Err(_) => return invalid("the body is no JSON of a request"),
-        }
-    } else if kind.starts_with("application/graphql") {
-        match std::str::from_utf8(body) {
-            Ok(query) => (query.to_owned(), None),
-            Err(_) => return Err("Invalid graphql request: failed to parse graphql query".to_owned()),
-        }
-    } else {
-        return invalid(&format!("error content-type: {kind}"));
-    };
-    let name = name.as_ref().and_then(Value::as_str);
-    depth::of(&query, name).map_err(|error| format!("Invalid graphql request: {error}"))
 }

@@ -23,6 +23,9 @@ use wire::ResponseHead;
 
 const BOTH: &str = "count/time_window and rules cannot be specified at the same time";
 
+/// What costs more costs more than any quota has, unless the quota itself is greater: so that no sum gets too large for Redis.
+const GREATEST_COST: u64 = 1 << 32;
+
 /// The interval that is none: Redis is told of each request.
 const AT_ONCE: f64 = -1.0;
 
@@ -113,6 +116,13 @@ struct Resolved {
     key: key::Bytes,
     count: u64,
     time_window: u64,
+}
+
+impl Resolved {
+    /// What is counted of a cost.
+    fn cost(&self, cost: u64) -> u64 {
+        cost.min(self.count.saturating_add(1).max(GREATEST_COST))
+    }
 }
 
 impl Limiter {
@@ -251,7 +261,7 @@ impl Limiter {
         let now = cx.shared.clock.steady().as_micros() as u64;
         for resolved in applicable {
             let Some(rule) = self.rules.get(resolved.rule) else { continue };
-            let numbers = (cost, resolved.count, resolved.time_window);
+            let numbers = (resolved.cost(cost), resolved.count, resolved.time_window);
             let taken = counters.take((&rule.scope, &resolved.key), self.window, numbers, now)?;
             if let refusal @ Verdict::Respond(_) = self.note(cx, resolved, taken) {
                 return Ok(refusal);
@@ -269,7 +279,7 @@ impl Limiter {
         cost: u64,
     ) -> Result<Verdict, Failure> {
         let part = |resolved: &Resolved| self.rules.get(resolved.rule).map_or("", |rule| &rule.part);
-        let call = |resolved| redis::call(names, part(resolved), self.window, resolved, cost);
+        let call = |resolved: &Resolved| redis::call(names, part(resolved), self.window, resolved, resolved.cost(cost));
         let answers = remote.run(redis::script(self.window), applicable.iter().map(call).collect()).await?;
         for (resolved, answer) in applicable.iter().zip(answers) {
             let taken = redis::taken(self.window, answer);
@@ -295,6 +305,7 @@ impl Limiter {
                 limit: resolved.count,
                 seconds: resolved.time_window,
             };
+            let cost = resolved.cost(cost);
             let taken = delayed.take(quota, cost, plugin::Clock::System.steady().as_micros() as u64).await?;
             if let refusal @ Verdict::Respond(_) = self.note(cx, resolved, taken) {
                 return Ok(refusal);
