@@ -27,6 +27,9 @@ pub(crate) fn take() -> BytesMut {
 
 /// Gives a buffer back; what it holds is forgotten. One that is still shared, or of another size, is dropped.
 pub(crate) fn give(mut buffer: BytesMut) {
+    if buffer.capacity() == 0 {
+        return;
+    }
     buffer.clear();
     if !buffer.try_reclaim(SIZE) || buffer.capacity() > SIZE_MAX {
         return;
@@ -64,6 +67,9 @@ pub(crate) fn count_queued(before: usize, after: usize) {
 /// Makes room for a read of up to `wanted` bytes. What is left of a buffer is used up first: pieces of it may wait in a queue
 /// for long, and each of them keeps the whole of it.
 pub(crate) fn make_room(buffer: &mut BytesMut, wanted: usize) {
+    if buffer.capacity() == 0 && wanted <= SIZE {
+        *buffer = take();
+    }
     let left = buffer.capacity() - buffer.len();
     if left < wanted.min(READ_MIN) {
         buffer.reserve(wanted);

@@ -10,6 +10,48 @@ const LINE_END: &[u8] = b"\r\n";
 pub struct Fields {
     buf: Vec<u8>,
     entries: Vec<Entry>,
+    /// Of these lines, and of some that were removed.
+    seen: Names,
+}
+
+/// Which names there may be: one of 64 bits for each name, by its length and its ends. What is not in it is certainly not there, so
+/// that most questions for a field that a message does not have are answered without looking at its lines.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Names(u64);
+
+impl Names {
+    /// These names.
+    pub const fn of(names: &[&str]) -> Self {
+        let mut all = 0;
+        let mut rest = names;
+        while let [name, more @ ..] = rest {
+            all |= Self::bit(name.as_bytes());
+            rest = more;
+        }
+        Self(all)
+    }
+
+    /// Whether the name may be one of them, in any case of its letters.
+    #[inline]
+    pub const fn may_have(self, name: &[u8]) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
+
+    fn add(&mut self, name: &[u8]) {
+        self.0 |= Self::bit(name);
+    }
+
+    /// Names that differ in nothing but the case of their letters have the same bit.
+    #[inline]
+    const fn bit(name: &[u8]) -> u64 {
+        match name {
+            [first, .., last] => {
+                let (first, last) = ((*first | 0x20) as usize, (*last | 0x20) as usize);
+                1 << ((name.len() * 5 + first + last * 3) & 63)
+            }
+            _ => 1,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -23,13 +65,7 @@ struct Entry {
 impl Fields {
     /// No fields.
     pub const fn new() -> Self {
-        Self { buf: Vec::new(), entries: Vec::new() }
-    }
-
-    /// Makes room for so many more lines with so many bytes of names and values, in one step.
-    pub fn reserve(&mut self, lines: usize, bytes: usize) {
-        self.entries.reserve(lines);
-        self.buf.reserve(bytes + lines * (SEPARATOR.len() + LINE_END.len()));
+        Self { buf: Vec::new(), entries: Vec::new(), seen: Names(0) }
     }
 
     /// A copy with room for so many more lines and bytes.
@@ -39,6 +75,7 @@ impl Fields {
         copy.entries.extend_from_slice(&self.entries);
         copy.buf.reserve_exact(self.buf.len() + bytes);
         copy.buf.extend_from_slice(&self.buf);
+        copy.seen = self.seen;
         copy
     }
 
@@ -46,6 +83,41 @@ impl Fields {
     pub fn clear(&mut self) {
         self.buf.clear();
         self.entries.clear();
+        self.seen = Names(0);
+    }
+
+    /// Puts lines that were parsed out of `text` in the place of what there is. The text is copied in one piece, and lines that stand
+    /// in it as HTTP/1 sends them stay where they are. There is room for so many `more` lines and bytes.
+    pub fn adopt<'a>(
+        &mut self,
+        text: &'a [u8],
+        parsed: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>,
+        more: (usize, usize),
+    ) {
+        self.clear();
+        self.entries.reserve_exact(parsed.len() + more.0);
+        self.buf.reserve_exact(text.len() + more.1);
+        self.buf.extend_from_slice(text);
+        let place = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
+        for (name, value) in parsed {
+            let (name_at, value_at) = (place(name), place(value));
+            let is_as_sent = value_at == name_at.wrapping_add(name.len() + SEPARATOR.len())
+                && text.get(name_at + name.len()..value_at) == Some(SEPARATOR)
+                && text.get(value_at + value.len()..).is_some_and(|rest| rest.starts_with(LINE_END));
+            if is_as_sent {
+                let entry = Entry { at: name_at as u32, name_len: name.len() as u16, value_len: value.len() as u32 };
+                self.seen.add(name);
+                self.entries.push(entry);
+            } else {
+                self.push(name, value);
+            }
+        }
+    }
+
+    /// Whether there may be a field of one of these names; `false` is certain.
+    #[inline]
+    pub fn may_have(&self, names: Names) -> bool {
+        self.seen.0 & names.0 != 0
     }
 
     /// Number of field lines.
@@ -65,7 +137,11 @@ impl Fields {
     }
 
     /// The first value of a name.
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
+        if !self.seen.may_have(name.as_bytes()) {
+            return None;
+        }
         self.entries.iter().find(|e| self.is_named(e, name.as_bytes())).map(|e| e.value(&self.buf))
     }
 
@@ -75,20 +151,32 @@ impl Fields {
     }
 
     /// Every value of a name, in order.
+    #[inline]
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        self.entries.iter().filter(move |e| self.is_named(e, name.as_bytes())).map(|e| e.value(&self.buf))
+        let lines = if self.seen.may_have(name.as_bytes()) { self.entries.as_slice() } else { &[] };
+        lines.iter().filter(move |e| self.is_named(e, name.as_bytes())).map(|e| e.value(&self.buf))
     }
 
     /// Whether a name is present.
+    #[inline]
     pub fn contains(&self, name: &str) -> bool {
-        self.entries.iter().any(|e| self.is_named(e, name.as_bytes()))
+        self.seen.may_have(name.as_bytes()) && self.entries.iter().any(|e| self.is_named(e, name.as_bytes()))
     }
 
     /// Gives a name exactly one value: in the place of its first line, or at the end.
+    #[inline]
     pub fn set(&mut self, name: &str, value: &[u8]) {
-        let Some(at) = self.entries.iter().position(|e| self.is_named(e, name.as_bytes())) else {
-            return self.push(name.as_bytes(), value);
-        };
+        if self.seen.may_have(name.as_bytes())
+            && let Some(at) = self.entries.iter().position(|e| self.is_named(e, name.as_bytes()))
+        {
+            self.replace(at, name, value);
+        } else {
+            self.push(name.as_bytes(), value);
+        }
+    }
+
+    /// Puts a line in the place of the first of its name, and removes the others.
+    fn replace(&mut self, at: usize, name: &str, value: &[u8]) {
         let entry = self.store(name.as_bytes(), value);
         let buf = &self.buf;
         let mut i = 0;
@@ -103,7 +191,11 @@ impl Fields {
     }
 
     /// Removes every line of a name; says whether there was one.
+    #[inline]
     pub fn remove(&mut self, name: &str) -> bool {
+        if !self.contains(name) {
+            return false;
+        }
         let before = self.entries.len();
         let buf = &self.buf;
         self.entries.retain(|e| !e.name(buf).eq_ignore_ascii_case(name.as_bytes()));
@@ -146,6 +238,7 @@ impl Fields {
 
     fn store(&mut self, name: &[u8], value: &[u8]) -> Entry {
         let at = self.buf.len() as u32;
+        self.seen.add(name);
         self.buf.reserve(name.len() + value.len() + SEPARATOR.len() + LINE_END.len());
         self.buf.extend_from_slice(name);
         self.buf.extend_from_slice(SEPARATOR);

@@ -48,7 +48,13 @@ impl Text {
                     if i > 0 {
                         text.push(b'.');
                     }
-                    text.push_decimal(u64::from(octet));
+                    if octet >= 100 {
+                        text.push(b'0' + octet / 100);
+                    }
+                    if octet >= 10 {
+                        text.push(b'0' + octet / 10 % 10);
+                    }
+                    text.push(b'0' + octet % 10);
                 }
             }
             IpAddr::V6(v6) => {

@@ -197,7 +197,14 @@ impl Client {
                 self.read = buffers::take();
             }
             self.read.reserve(HEAD_BUFFER);
-            match ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read)) {
+            let Poll::Ready(read) = poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read) else {
+                // What waits holds no buffer.
+                if self.read.is_empty() {
+                    buffers::give(std::mem::take(&mut self.read));
+                }
+                return Poll::Pending;
+            };
+            match read {
                 Ok(0) if !self.has_answer => return Poll::Ready(Err(UpstreamError::Closed)),
                 Ok(0) => return Poll::Ready(Err(UpstreamError::Truncated)),
                 Ok(n) => {

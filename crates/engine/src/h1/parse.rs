@@ -2,7 +2,7 @@
 
 use crate::Limits;
 use httparse::Status;
-use memchr::{memchr, memchr2_iter};
+use memchr::{memchr, memchr_iter, memchr2_iter};
 use std::mem::MaybeUninit;
 use wire::{Fields, Method, RequestHead, ResponseHead, Source, Version};
 
@@ -18,23 +18,41 @@ pub type Refused = (u16, &'static str);
 /// At the first carriage return or line feed that stands alone: such a head would be read differently by lenient parsers.
 pub fn find_end(buf: &[u8], scanned: &mut usize) -> Result<Option<usize>, Refused> {
     let from = *scanned;
-    for at in memchr2_iter(b'\r', b'\n', buf.get(from..).unwrap_or_default()).map(|i| i + from) {
-        let previous = at.checked_sub(1).and_then(|i| buf.get(i));
-        if buf.get(at) == Some(&b'\n') {
-            if previous != Some(&b'\r') {
-                return Err((400, "bare-lf"));
-            }
-            if at >= 3 && buf.get(at - 3..=at) == Some(b"\r\n\r\n") {
-                *scanned = at;
-                return Ok(Some(at + 1));
-            }
-        } else if buf.get(at + 1).is_some_and(|&next| next != b'\n') {
-            return Err((400, "bare-cr"));
+    let mut lines = 0;
+    let mut found = None;
+    let mut is_bare = false;
+    for at in memchr_iter(b'\n', buf.get(from..).unwrap_or_default()).map(|i| i + from) {
+        if at.checked_sub(1).and_then(|i| buf.get(i)) != Some(&b'\r') {
+            is_bare = true;
+            break;
+        }
+        lines += 1;
+        if at >= 3 && buf.get(at - 3..at - 1) == Some(b"\r\n") {
+            found = Some(at + 1);
+            break;
         }
     }
     // A carriage return at the very end is looked at again when its neighbour is there.
-    *scanned = buf.len().saturating_sub(usize::from(buf.last() == Some(&b'\r')));
-    Ok(None)
+    let seen = found.unwrap_or(buf.len() - usize::from(buf.last() == Some(&b'\r')));
+    // Every line feed has its carriage return; is there one without a line feed? They are counted, which is faster than to look at each.
+    let looked_at = buf.get(from..seen).unwrap_or_default();
+    if is_bare || memchr_iter(b'\r', looked_at).count() != lines {
+        return Err(first_bare(looked_at));
+    }
+    *scanned = seen;
+    Ok(found)
+}
+
+/// Which of the two comes first alone.
+fn first_bare(bytes: &[u8]) -> Refused {
+    let at = memchr2_iter(b'\r', b'\n', bytes).find(|&at| match bytes.get(at) {
+        Some(b'\n') => at.checked_sub(1).and_then(|i| bytes.get(i)) != Some(&b'\r'),
+        _ => bytes.get(at + 1) != Some(&b'\n'),
+    });
+    match at.and_then(|at| bytes.get(at)) {
+        Some(b'\n') => (400, "bare-lf"),
+        _ => (400, "bare-cr"),
+    }
 }
 
 /// Reads a request's head. `bytes` is exactly one head, up to and with its empty line.
@@ -64,7 +82,8 @@ pub fn request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Result<
     };
     head.version = if version == 0 { Version::Http10 } else { Version::Http11 };
     head.method = Method::from_bytes(method.as_bytes()).ok_or((400, "malformed-method"))?;
-    store_fields(parsed.headers, &mut head.fields)?;
+    let text = bytes.get(line..).unwrap_or_default();
+    store_fields(text, parsed.headers, &mut head.fields)?;
     set_target(target.as_bytes(), head)
 }
 
@@ -95,7 +114,7 @@ pub fn response(bytes: &[u8], limits: &Limits) -> Result<(ResponseHead, Version)
     if reason != wire::status::reason(status) && wire::Fields::is_value(reason.as_bytes()) {
         head.reason = Some(reason.as_bytes().into());
     }
-    store_fields(parsed.headers, &mut head.fields)?;
+    store_fields(bytes, parsed.headers, &mut head.fields)?;
     Ok((head, version))
 }
 
@@ -130,18 +149,17 @@ fn check_request_line(line: &[u8]) -> Result<(), Refused> {
     }
 }
 
-fn store_fields(headers: &[httparse::Header<'_>], fields: &mut Fields) -> Result<(), Refused> {
-    fields.clear();
-    // Some room for what plugins and the gateway add.
-    fields.reserve(headers.len() + 6, headers.iter().map(|h| h.name.len() + h.value.len()).sum::<usize>() + 192);
-    for header in headers {
-        if header.name.is_empty() {
-            return Err((400, "malformed-field-name"));
-        }
+fn store_fields(head: &[u8], headers: &[httparse::Header<'_>], fields: &mut Fields) -> Result<(), Refused> {
+    if headers.iter().any(|header| header.name.is_empty()) {
+        return Err((400, "malformed-field-name"));
+    }
+    let lines = headers.iter().map(|header| {
         let value = header.value.trim_ascii();
         debug_assert!(Fields::is_value(value), "httparse lets no control byte pass");
-        fields.push(header.name.as_bytes(), value);
-    }
+        (header.name.as_bytes(), value)
+    });
+    // Some room for what plugins and the gateway add.
+    fields.adopt(head, lines, (6, 192));
     Ok(())
 }
 
@@ -222,7 +240,7 @@ pub(crate) fn is_authority(authority: &[u8]) -> bool {
             authority.split_at_checked(at).unwrap_or_default()
         }
     };
-    let is_host = host.iter().all(|&b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&b));
+    let is_host = host.iter().all(|&b| HOST_BYTES.get(usize::from(b)) == Some(&true));
     let is_percent_encoded = host
         .split(|&b| b == b'%')
         .skip(1)
@@ -234,3 +252,19 @@ pub(crate) fn is_authority(authority: &[u8]) -> bool {
     };
     is_host && is_percent_encoded && is_port
 }
+
+/// Bytes of a name (RFC 3986, section 3.2.2).
+static HOST_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 128u8 {
+        table[b as usize] = b.is_ascii_alphanumeric();
+        b += 1;
+    }
+    let mut others: &[u8] = b"-._~!$&'()*+,;=%";
+    while let [b, rest @ ..] = others {
+        table[*b as usize] = true;
+        others = rest;
+    }
+    table
+};

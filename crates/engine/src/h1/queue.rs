@@ -100,6 +100,8 @@ impl Queue {
             self.advance(n);
             self.count();
         }
+        // The buffer is warm, and somebody else may use it before this connection has something to say again.
+        buffers::give(std::mem::take(&mut self.tail));
         Poll::Ready(Ok(()))
     }
 

@@ -8,10 +8,12 @@ use std::{
     net::{IpAddr, SocketAddr},
     rc::Rc,
 };
-use wire::{ClientAddr, Downstream, Fields, PeerAddr, RequestHead, path};
+use wire::{ClientAddr, Downstream, Fields, Names, PeerAddr, RequestHead, path};
 
 /// Fields that concern one connection only (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect"];
+
+const HOP_BY_HOP_NAMES: Names = Names::of(&HOP_BY_HOP);
 
 /// Fields that nothing a client writes into `Connection` may take away.
 const NEVER_NAMED: [&str; 4] = ["host", "content-length", "transfer-encoding", "content-type"];
@@ -143,8 +145,11 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 
 /// Removes what concerns one connection only, and what `Connection` names.
 pub(super) fn remove_hop_by_hop(fields: &mut Fields) {
+    if !fields.may_have(HOP_BY_HOP_NAMES) {
+        return;
+    }
     let mut named: SmallVec<[Vec<u8>; 2]> = SmallVec::new();
-    for value in fields.get_all("connection") {
+    for value in fields.get_all("connection").filter(|value| !value.eq_ignore_ascii_case(b"keep-alive")) {
         for option in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
             let is_plain = option.is_empty()
                 || option.eq_ignore_ascii_case(b"keep-alive")
@@ -156,8 +161,9 @@ pub(super) fn remove_hop_by_hop(fields: &mut Fields) {
         }
     }
     fields.retain(|name, _| {
-        !HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes()))
-            && !named.iter().any(|n| n.eq_ignore_ascii_case(name))
+        let is_hop_by_hop =
+            HOP_BY_HOP_NAMES.may_have(name) && HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes()));
+        !is_hop_by_hop && !named.iter().any(|n| n.eq_ignore_ascii_case(name))
     });
 }
 
@@ -194,7 +200,7 @@ fn host_of(authority: &[u8]) -> String {
         _ => authority.split(|&b| b == b':').next().unwrap_or_default(),
     };
     let host = host.strip_suffix(b".").unwrap_or(host);
-    String::from_utf8_lossy(host).to_ascii_lowercase()
+    String::from_utf8(host.to_ascii_lowercase()).unwrap_or_else(|_| String::from_utf8_lossy(host).to_ascii_lowercase())
 }
 
 #[cfg(test)]

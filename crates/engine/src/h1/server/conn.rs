@@ -136,6 +136,9 @@ impl Conn {
         let mut head = RequestHead::default();
         let parsed = parse::request(self.read.get(..end).unwrap_or_default(), &self.limits, &mut head);
         self.read.advance(end);
+        if self.read.is_empty() {
+            buffers::give(std::mem::take(&mut self.read));
+        }
         self.scanned = 0;
         self.requests += 1;
         self.written = 0;

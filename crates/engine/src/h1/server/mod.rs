@@ -207,6 +207,10 @@ async fn linger(server: &Rc<Server>) {
 pub(super) fn wants_keep_alive(fields: &Fields, version: Version) -> bool {
     let mut keep_alive = version == Version::Http11;
     for value in fields.get_all("connection") {
+        if value.eq_ignore_ascii_case(b"keep-alive") {
+            keep_alive = true;
+            continue;
+        }
         for option in value.split(|&b| b == b',') {
             let option = option.trim_ascii();
             if option.eq_ignore_ascii_case(b"close") {
