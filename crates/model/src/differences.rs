@@ -192,9 +192,17 @@ differences! {
     }
     /// `empty-credential`
     EmptyCredential = "empty-credential" {
-        apisix: "the key or the password of a consumer may be empty, and a header or an argument without a value has it",
-        portcullis: "an empty key or password is refused when it is written, and is nobody's when it was stored",
-        why: "whoever sends the name of the header, or of the user, would be let in",
+        apisix: "the key of a consumer may be empty, and a header or an argument without a value has it",
+        portcullis: "an empty key is refused when it is written, and is nobody's when it was stored",
+        why: "whoever sends the name of the header would be let in",
+        plugin: "key-auth",
+    }
+    /// `empty-password`
+    EmptyPassword = "empty-password" {
+        apisix: "the password of a consumer may be empty",
+        portcullis: "an empty password is refused when it is written, and is nobody's when it was stored",
+        why: "whoever knows the name would be let in",
+        plugin: "basic-auth",
     }
     /// `basic-credentials`
     BasicCredentials = "basic-credentials" {

@@ -303,6 +303,42 @@ mod tests {
     }
 
     #[test]
+    fn parsed_lines_are_taken_over_whatever_they_looked_like() {
+        let text = b"A: 1\r\nB:2\r\nC:  3\r\nD: 4 \r\nE: \r\nf: 5\r\n\r\n";
+        let part = |from: usize, to: usize| &text[from..to];
+        let parsed = [
+            (part(0, 1), part(3, 4)),
+            (part(6, 7), part(8, 9)),
+            (part(11, 12), part(15, 16)),
+            (part(18, 19), part(21, 22)),
+            (part(25, 26), &b""[..]),
+            (part(30, 31), part(33, 34)),
+        ];
+        let mut f: Fields = [("Old", "1")].into_iter().collect();
+        f.adopt(text, parsed.into_iter(), (1, 10));
+        let lines: Vec<_> = f.lines().map(|(_, _, line)| String::from_utf8_lossy(line).into_owned()).collect();
+        assert_eq!(lines, ["A: 1\r\n", "B: 2\r\n", "C: 3\r\n", "D: 4\r\n", "E: \r\n", "f: 5\r\n"]);
+        assert!(f.iter().eq(parsed) && !f.contains("old"));
+        f.set("F", b"6");
+        assert_eq!((f.get("f"), f.get("a"), f.len()), (Some(&b"6"[..]), Some(&b"1"[..]), 6));
+    }
+
+    #[test]
+    fn what_is_there_is_never_taken_for_absent() {
+        let names = ["", "a", "X-Forwarded-For", "x_forwarded_for", "Content-Length", "TE", "te", "[", "{", "0", "é"];
+        for name in names {
+            let f: Fields = [(name, "1")].into_iter().collect();
+            for other in names {
+                let is_same = name.eq_ignore_ascii_case(other);
+                assert_eq!(f.contains(other), is_same, "{name} {other}");
+                assert!(!is_same || f.may_have(Names::of(&["none", other])), "{name} {other}");
+            }
+            assert!(!f.clone_with_room(1, 1).get_all(name).eq([&b"2"[..]]) && f.clone_with_room(1, 1).contains(name));
+        }
+        assert!(!Fields::new().may_have(Names::of(&names)));
+    }
+
+    #[test]
     fn names_and_values_are_told_from_injections() {
         for bad in [&b""[..], b"a b", b"a:", b"a\r", b"\xff"] {
             assert!(!Fields::is_name(bad), "{bad:?}");

@@ -268,3 +268,32 @@ static HOST_BYTES: [bool; 256] = {
     }
     table
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_end_the_same_way_in_however_many_pieces_they_come() {
+        for (head, expected) in [
+            ("GET / HTTP/1.1\r\nA: 1\r\n\r\nrest", Ok(Some(24))),
+            ("\r\n\r\n", Ok(Some(4))),
+            ("A: 1\r\n", Ok(None)),
+            ("", Ok(None)),
+            ("A: 1\r", Ok(None)),
+            ("A: 1\r\r\n\r\n", Err((400, "bare-cr"))),
+            ("A: 1\rB: 2\r\n\r\n", Err((400, "bare-cr"))),
+            ("A: 1\n\r\n", Err((400, "bare-lf"))),
+            ("A: 1\r\n\n", Err((400, "bare-lf"))),
+            ("A: 1\nB: 2\rC: 3\r\n\r\n", Err((400, "bare-lf"))),
+            ("A: 1\rB: 2\nC: 3\r\n\r\n", Err((400, "bare-cr"))),
+            ("\n", Err((400, "bare-lf"))),
+        ] {
+            assert_eq!(find_end(head.as_bytes(), &mut 0), expected, "{head:?}");
+            let mut scanned = 0;
+            let came = (0..=head.len()).map(|end| find_end(&head.as_bytes()[..end], &mut scanned));
+            let first = came.filter(|found| *found != Ok(None)).next().unwrap_or(Ok(None));
+            assert_eq!(first, expected, "byte by byte: {head:?}");
+        }
+    }
+}

@@ -79,7 +79,7 @@ impl AuthPlugin for BasicAuth {
     type Compiled = Secret<String>;
 
     fn credential(credential: Credential, compat: Compat) -> Result<(IndexKey, Self::Compiled), BuildError> {
-        if credential.password.expose().is_empty() && compat.is_safe(DifferenceId::EmptyCredential) {
+        if credential.password.expose().is_empty() && compat.is_safe(DifferenceId::EmptyPassword) {
             let reason = "the password is empty: every client that knows the name would have it";
             return Err(BuildError(reason.to_owned()));
         }
