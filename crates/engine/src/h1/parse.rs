@@ -291,8 +291,8 @@ mod tests {
         ] {
             assert_eq!(find_end(head.as_bytes(), &mut 0), expected, "{head:?}");
             let mut scanned = 0;
-            let came = (0..=head.len()).map(|end| find_end(&head.as_bytes()[..end], &mut scanned));
-            let first = came.filter(|found| *found != Ok(None)).next().unwrap_or(Ok(None));
+            let mut came = (0..=head.len()).map(|end| find_end(&head.as_bytes()[..end], &mut scanned));
+            let first = came.find(|found| *found != Ok(None)).unwrap_or(Ok(None));
             assert_eq!(first, expected, "byte by byte: {head:?}");
         }
     }
