@@ -133,3 +133,37 @@ fn places_are_given_back_when_redis_is_there_again() {
     wait_for("Redis to have no place left", || (redis.ask(&["DBSIZE"]) == ":0").then_some(()));
     wait_for("it is used again", || (gateway.get("/").status() == 200).then_some(()));
 }
+
+#[test]
+fn as_many_as_allowed_run_on_each_node_while_redis_is_away() {
+    let gate = Gate::closed();
+    let mut redis = Redis::start();
+    let policy = json!({
+        "policy": "redis", "redis_host": "127.0.0.1", "redis_port": redis.port, "redis_fallback": "local", "key_ttl": 600,
+    });
+    let gateway = gate.gateway(&policy);
+    // Two that began while it was there.
+    let mut before: Vec<Client> = (0..2).map(|_| begin(&gateway)).collect();
+    gate.upstream.wait_requests(2);
+    redis.kill();
+    let mut here: Vec<Client> = (0..5).map(|_| begin(&gateway)).collect();
+    gate.upstream.wait_requests(7);
+    for _ in 0..4 {
+        assert_eq!(gateway.get("/").status(), 503);
+    }
+    gate.open();
+    for client in before.iter_mut().chain(&mut here) {
+        assert_eq!(client.response().expect("an answer").status(), 200);
+    }
+    wait_for("the places here", || {
+        let mut clients: Vec<Client> = (0..5).map(|_| begin(&gateway)).collect();
+        clients.iter_mut().all(|client| client.response().unwrap().status() == 200).then_some(())
+    });
+    redis.run();
+    // When it is there again it has all its places, also those of requests that ended meanwhile.
+    wait_for("places in Redis", || {
+        let status = gateway.get("/").status();
+        (status == 200 && redis.ask(&["INFO", "commandstats"]).contains("cmdstat_zadd")).then_some(())
+    });
+    wait_for("Redis to have no place left", || (redis.ask(&["DBSIZE"]) == ":0").then_some(()));
+}

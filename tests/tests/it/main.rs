@@ -34,6 +34,7 @@ mod openapi_fetched;
 mod pace;
 mod prometheus;
 mod protection;
+mod redis_away;
 mod redis_limits;
 mod routers;
 mod routes;

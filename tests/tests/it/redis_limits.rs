@@ -12,7 +12,7 @@ use std::{
 };
 
 /// How many of `each` requests on each of eight connections, spread over all gateways, got `status`.
-fn count(gateways: &[&Gateway], each: usize, status: u16) -> usize {
+pub(crate) fn count(gateways: &[&Gateway], each: usize, status: u16) -> usize {
     thread::scope(|scope| {
         let clients: Vec<_> = (0..8)
             .map(|n| {
@@ -28,7 +28,7 @@ fn count(gateways: &[&Gateway], each: usize, status: u16) -> usize {
 }
 
 /// Gateways of two workers each with one route, whose plugins are these.
-fn gateways(number: usize, upstream: &Upstream, plugins: &Value) -> Vec<Gateway> {
+pub(crate) fn gateways(number: usize, upstream: &Upstream, plugins: &Value) -> Vec<Gateway> {
     let mut route = route_to(upstream.addr);
     route["plugins"] = plugins.clone();
     (0..number)
@@ -40,16 +40,16 @@ fn gateways(number: usize, upstream: &Upstream, plugins: &Value) -> Vec<Gateway>
         .collect()
 }
 
-fn merged(mut config: Value, more: &Value) -> Value {
+pub(crate) fn merged(mut config: Value, more: &Value) -> Value {
     config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     config
 }
 
-fn server(redis: &Redis) -> Value {
+pub(crate) fn server(redis: &Redis) -> Value {
     json!({ "policy": "redis", "redis_host": "127.0.0.1", "redis_port": redis.port, "redis_timeout": 1000 })
 }
 
-fn limit_count(count: u64, more: &Value) -> Value {
+pub(crate) fn limit_count(count: u64, more: &Value) -> Value {
     json!({ "limit-count": merged(json!({ "count": count, "time_window": 600, "key": "server_addr" }), more) })
 }
 

@@ -3,6 +3,7 @@
 mod connections;
 mod delay;
 mod redis;
+mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -10,10 +11,11 @@ use self::{
     connections::{Connections, Entered, Place},
     delay::Delay,
     redis::RemotePlace,
+    rules::{Resolved, Rule},
 };
 use crate::{
-    Amount, Full, Key, KeyType, Least, Rejection, Scope, forgeable, key,
-    remote::{self, KeyName, Names, Policy, Remote},
+    Amount, Full, Key, KeyType, Least, Rejection, forgeable,
+    remote::{self, Degradation, Fallback, KeyName, Names, Policy, Remote},
 };
 use model::differences::DifferenceId;
 use plugin::{
@@ -42,7 +44,8 @@ pub struct Config {
     rejected_msg: Option<String>,
     allow_degradation: bool,
     policy: Policy,
-    /// Only with a policy that has it.
+    /// Only with a policy that has it, like the next.
+    redis_fallback: Option<Fallback>,
     key_ttl: Option<i64>,
     rules: Option<Vec<RuleConfig>>,
 }
@@ -60,26 +63,18 @@ pub struct LimitConn {
     store: Store,
     rules: Vec<Rule>,
     rejection: Rejection,
-    allows_degradation: bool,
+    degradation: Degradation,
+    /// Places that are this node's own.
+    connections: Arc<Connections>,
     /// Whether a rule that cannot be resolved refuses.
     refuses_unreadable: bool,
 }
 
 /// Where places are kept.
 enum Store {
-    Local(Arc<Connections>),
+    Local,
     /// For so many seconds.
     Redis(Arc<Remote>, Names, u64),
-}
-
-struct Rule {
-    scope: Scope,
-    /// Its place among several rules.
-    part: String,
-    key: Key,
-    conn: Amount,
-    burst: Amount,
-    delay: Delay,
 }
 
 impl Plugin for LimitConn {
@@ -97,10 +92,16 @@ impl Plugin for LimitConn {
 
     fn build(config: Config, env: &BuildEnv<'_>) -> Result<Self, BuildError> {
         let connections = env.shared.kept(Connections::default);
+        let remote = Remote::of(config.policy, env)?
+            .map(|remote| (remote, Names::new("limit_conn", &KeyName::Owner(env.owner, env.config))));
         // Places belong to a document and a configuration, so that any other change of either keeps them.
         let text = env.config.to_string();
         let rule = |index: &str, key: Key, conn: &Value, burst: &Value| Rule {
-            scope: connections.scope(&[Self::NAME, env.owner, &text, index]),
+            scope: match &remote {
+                // Those that stand in for Redis are called as there.
+                Some((_, names)) => connections.scope(&[Self::NAME, "redis", names.prefix(), index]),
+                None => connections.scope(&[Self::NAME, env.owner, &text, index]),
+            },
             part: index.to_owned(),
             key,
             conn: Amount::compile(conn, Least::One),
@@ -119,11 +120,10 @@ impl Plugin for LimitConn {
                 vec![rule("", key, &config.conn.unwrap_or_default(), &config.burst.unwrap_or_default())]
             }
         };
-        let store = match Remote::of(config.policy, env)? {
-            None => Store::Local(connections),
-            Some(remote) => {
-                let names = Names::new("limit_conn", &KeyName::Owner(env.owner, env.config));
-                // A place that is forgotten at once would be no place.
+        let store = match remote {
+            None => Store::Local,
+            // A place that is forgotten at once would be no place.
+            Some((remote, names)) => {
                 Store::Redis(remote, names, u64::try_from(config.key_ttl.unwrap_or(3600)).unwrap_or(1).max(1))
             }
         };
@@ -131,7 +131,8 @@ impl Plugin for LimitConn {
             store,
             rules,
             rejection: Rejection::compile(config.rejected_code, config.rejected_msg.as_deref(), env.compat),
-            allows_degradation: config.allow_degradation,
+            degradation: Degradation::new(config.allow_degradation, config.redis_fallback),
+            connections,
             refuses_unreadable: config.rules.is_none() || env.compat.is_safe(DifferenceId::UnreadableLimits),
         })
     }
@@ -148,23 +149,16 @@ impl Plugin for LimitConn {
 
 impl Access for LimitConn {
     fn access<'a>(&'a self, cx: &'a mut Ctx) -> Step<'a> {
-        let resolved = match self.resolve(cx) {
+        let resolved = match rules::resolve(&self.rules, cx, self.refuses_unreadable) {
             Ok(resolved) => resolved,
-            Err(failure) => return Step::Ready(Ok(self.degrade(&failure))),
+            Err(reason) => return Step::Ready(Ok(self.degrade(&Failure::Rules(reason)))),
         };
         match &self.store {
-            Store::Local(connections) => match self.enter_here(cx, connections, &resolved) {
+            Store::Local => match self.enter_here(cx, &resolved) {
                 (verdict, Duration::ZERO, _) => Step::Ready(Ok(verdict)),
-                (_, mut delay, mut entered) => Step::Wait(Box::pin(async move {
-                    loop {
-                        cx.sleep(delay).await;
-                        let rest = resolved.get(entered..).unwrap_or_default();
-                        let (verdict, next, more) = self.enter_here(cx, connections, rest);
-                        if next.is_zero() {
-                            return Ok(verdict);
-                        }
-                        (delay, entered) = (next, entered + more);
-                    }
+                (_, delay, entered) => Step::Wait(Box::pin(async move {
+                    cx.sleep(delay).await;
+                    Ok(self.enter_and_wait(cx, resolved.get(entered..).unwrap_or_default()).await)
                 })),
             },
             Store::Redis(remote, names, ttl) => Step::Wait(Box::pin(async move {
@@ -174,6 +168,10 @@ impl Access for LimitConn {
                         Ok(Verdict::Next)
                     }
                     Ok((refusal, _)) => Ok(refusal),
+                    Err(Failure::Redis(failure)) if self.degradation.counts_here() => {
+                        tracing::debug!(%failure, "limit-conn counts on this node");
+                        Ok(self.enter_and_wait(cx, &resolved).await)
+                    }
                     Err(failure) => Ok(self.degrade(&failure)),
                 }
             })),
@@ -208,14 +206,6 @@ enum AnyPlace {
     Redis(RemotePlace),
 }
 
-/// A rule's numbers and key for one request.
-struct Resolved {
-    rule: usize,
-    key: key::Bytes,
-    conn: u64,
-    burst: u64,
-}
-
 /// Why requests cannot be limited.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -228,33 +218,11 @@ enum Failure {
 }
 
 impl LimitConn {
-    /// The rules that apply. None is entered before all of them are known, as in APISIX.
-    fn resolve(&self, cx: &Ctx) -> Result<SmallVec<[Resolved; 1]>, Failure> {
-        let mut applicable = SmallVec::new();
-        for (index, rule) in self.rules.iter().enumerate() {
-            let Some(key) = rule.key.resolve(cx) else { continue };
-            match (rule.conn.resolve(cx), rule.burst.resolve(cx)) {
-                (Ok(conn), Ok(burst)) => applicable.push(Resolved { rule: index, key, conn, burst }),
-                (Err(reason), _) | (_, Err(reason)) if self.refuses_unreadable => return Err(Failure::Rules(reason)),
-                _ => {}
-            }
-        }
-        if applicable.is_empty() {
-            return Err(Failure::Rules("no rule applies".to_owned()));
-        }
-        Ok(applicable)
-    }
-
     /// Enters by one rule after the other, until one refuses or delays. Gives the delay, and how many were entered.
-    fn enter_here(
-        &self,
-        cx: &mut Ctx,
-        connections: &Arc<Connections>,
-        rules: &[Resolved],
-    ) -> (Verdict, Duration, usize) {
+    fn enter_here(&self, cx: &mut Ctx, rules: &[Resolved]) -> (Verdict, Duration, usize) {
         for (at, resolved) in rules.iter().enumerate() {
             let Some(rule) = self.rules.get(resolved.rule) else { continue };
-            match connections.enter((&rule.scope, &resolved.key), resolved.most()) {
+            match self.connections.enter((&rule.scope, &resolved.key), resolved.most()) {
                 Ok(Entered::As(nth, place)) => {
                     let delay = rule.delay.of(nth, resolved.conn);
                     let place = AnyPlace::Local(place);
@@ -271,6 +239,19 @@ impl LimitConn {
             }
         }
         (Verdict::Next, Duration::ZERO, rules.len())
+    }
+
+    /// The same for all of them, waiting as long as they say.
+    async fn enter_and_wait(&self, cx: &mut Ctx, rules: &[Resolved]) -> Verdict {
+        let mut entered = 0;
+        loop {
+            let (verdict, delay, more) = self.enter_here(cx, rules.get(entered..).unwrap_or_default());
+            if delay.is_zero() {
+                return verdict;
+            }
+            cx.sleep(delay).await;
+            entered += more;
+        }
     }
 
     /// Enters by all rules in one step, up to the first that refuses. Gives the delays of all.
@@ -322,7 +303,7 @@ impl LimitConn {
     }
 
     fn degrade(&self, failure: &Failure) -> Verdict {
-        if self.allows_degradation {
+        if self.degradation.allows(matches!(failure, Failure::Redis(_))) {
             tracing::debug!(%failure, "limit-conn lets a request pass unlimited");
             return Verdict::Next;
         }
@@ -332,12 +313,5 @@ impl LimitConn {
             _ => tracing::error!("{failure}"),
         }
         Reply::status(500).into()
-    }
-}
-
-impl Resolved {
-    /// How many may run at a time.
-    fn most(&self) -> u64 {
-        self.conn.saturating_add(self.burst)
     }
 }

@@ -8,7 +8,7 @@ mod tests;
 use self::bucket::{Buckets, Leak, Poured};
 use crate::{
     Full, Key, KeyType, Rejection, Scope, forgeable,
-    remote::{self, KeyName, Names, Policy, Remote},
+    remote::{self, Degradation, Fallback, KeyName, Names, Policy, Remote},
 };
 use plugin::{
     Access, BuildEnv, BuildError, Ctx, Finding, Hooks, Plugin, PluginClass, Posture, Reply, RunPolicy, Spec, Step,
@@ -32,6 +32,8 @@ pub struct Config {
     nodelay: bool,
     allow_degradation: bool,
     policy: Policy,
+    /// Only with a policy that has it.
+    redis_fallback: Option<Fallback>,
 }
 
 /// Lets requests through at a rate.
@@ -42,12 +44,15 @@ pub struct LimitReq {
     leak: Leak,
     delays: bool,
     rejection: Rejection,
-    allows_degradation: bool,
+    degradation: Degradation,
+    /// Buckets that are this node's own, and whose they are.
+    buckets: Arc<Buckets>,
+    scope: Scope,
 }
 
 /// Where buckets are kept.
 enum Store {
-    Local(Arc<Buckets>, Scope),
+    Local,
     Redis(Arc<Remote>, Names),
 }
 
@@ -65,14 +70,16 @@ impl Plugin for LimitReq {
     type Metadata = ();
 
     fn build(config: Config, env: &BuildEnv<'_>) -> Result<Self, BuildError> {
+        let buckets = env.shared.kept(Buckets::default);
         // Buckets belong to a document and a configuration, so that any other change of either keeps them.
-        let store = match Remote::of(config.policy, env)? {
-            Some(remote) => Store::Redis(remote, Names::new("limit_req", &KeyName::Owner(env.owner, env.config))),
-            None => {
-                let buckets = env.shared.kept(Buckets::default);
-                let scope = buckets.scope(&[Self::NAME, env.owner, &env.config.to_string()]);
-                Store::Local(buckets, scope)
+        let (store, scope) = match Remote::of(config.policy, env)? {
+            Some(remote) => {
+                let names = Names::new("limit_req", &KeyName::Owner(env.owner, env.config));
+                // Those that stand in for Redis are called as there.
+                let scope = buckets.scope(&[Self::NAME, "redis", names.prefix()]);
+                (Store::Redis(remote, names), scope)
             }
+            None => (Store::Local, buckets.scope(&[Self::NAME, env.owner, &env.config.to_string()])),
         };
         Ok(Self {
             store,
@@ -80,7 +87,9 @@ impl Plugin for LimitReq {
             leak: Leak { rate: config.rate, burst: config.burst },
             delays: !config.nodelay,
             rejection: Rejection::compile(config.rejected_code, config.rejected_msg.as_deref(), env.compat),
-            allows_degradation: config.allow_degradation,
+            degradation: Degradation::new(config.allow_degradation, config.redis_fallback),
+            buckets,
+            scope,
         })
     }
 
@@ -97,22 +106,23 @@ impl Access for LimitReq {
     fn access<'a>(&'a self, cx: &'a mut Ctx) -> Step<'a> {
         let key = self.key.resolve_or_address(cx);
         match &self.store {
-            Store::Local(buckets, scope) => {
-                let now = cx.shared.clock.steady().as_micros() as u64;
-                let poured = buckets.pour((scope, &key), self.leak, now);
-                match self.judge(poured.map_err(Failure::Full)) {
-                    Ok(Duration::ZERO) => Step::NEXT,
-                    Ok(delay) => Step::Wait(Box::pin(async move {
-                        cx.sleep(delay).await;
-                        Ok(Verdict::Next)
-                    })),
-                    Err(reply) => Step::respond(reply),
-                }
-            }
+            Store::Local => match self.judge(self.pour_here(cx, &key)) {
+                Ok(Duration::ZERO) => Step::NEXT,
+                Ok(delay) => Step::Wait(Box::pin(async move {
+                    cx.sleep(delay).await;
+                    Ok(Verdict::Next)
+                })),
+                Err(reply) => Step::respond(reply),
+            },
             Store::Redis(remote, names) => Step::Wait(Box::pin(async move {
-                let answers = remote.run(&redis::POUR, vec![redis::call(names, &key, self.leak)]).await;
-                let poured = answers.map(|answers| answers.first().map(|&answer| redis::poured(answer, self.leak)));
-                match self.judge(poured.map_err(Failure::Redis).and_then(|poured| poured.ok_or(Failure::Silence))) {
+                let poured = match self.pour_there(remote, names, &key).await {
+                    Err(Failure::Redis(failure)) if self.degradation.counts_here() => {
+                        tracing::debug!(%failure, "limit-req counts on this node");
+                        self.pour_here(cx, &key)
+                    }
+                    poured => poured,
+                };
+                match self.judge(poured) {
                     Ok(delay) => cx.sleep(delay).await,
                     Err(reply) => return Ok(reply.into()),
                 }
@@ -134,6 +144,17 @@ enum Failure {
 }
 
 impl LimitReq {
+    fn pour_here(&self, cx: &Ctx, key: &[u8]) -> Result<Poured, Failure> {
+        let now = cx.shared.clock.steady().as_micros() as u64;
+        self.buckets.pour((&self.scope, key), self.leak, now).map_err(Failure::Full)
+    }
+
+    async fn pour_there(&self, remote: &Arc<Remote>, names: &Names, key: &[u8]) -> Result<Poured, Failure> {
+        let answers = remote.run(&redis::POUR, vec![redis::call(names, key, self.leak)]).await;
+        let answer = answers.map_err(Failure::Redis)?.first().copied().ok_or(Failure::Silence)?;
+        Ok(redis::poured(answer, self.leak))
+    }
+
     /// How long a request waits, or its refusal.
     fn judge(&self, poured: Result<Poured, Failure>) -> Result<Duration, Reply> {
         match poured {
@@ -142,7 +163,7 @@ impl LimitReq {
             }
             Ok(Poured::Within(_)) => Ok(Duration::ZERO),
             Ok(Poured::Over(wait)) => Err(self.rejection.reply(wait)),
-            Err(failure) if self.allows_degradation => {
+            Err(failure) if self.degradation.allows(matches!(failure, Failure::Redis(_))) => {
                 tracing::debug!(%failure, "limit-req lets a request pass unlimited");
                 Ok(Duration::ZERO)
             }

@@ -1,69 +1,32 @@
 //! Limits on what is asked for in a time, of which there are several plugins.
 
+mod config;
 mod delayed;
 mod headers;
 mod redis;
 
-pub(crate) use self::headers::Metadata;
+pub(crate) use self::{
+    config::{Config, reword},
+    headers::Metadata,
+};
 
 use self::{
+    config::{AT_ONCE, WindowType},
     delayed::Delayed,
     headers::{HeaderNames, Quota, Quotas},
 };
 use crate::{
-    Amount, Counters, Full, Key, KeyType, Least, Rejection, Scope, Taken, Window, key,
-    remote::{self, KeyName, Names, Policy, Remote},
+    Amount, Counters, Full, Key, Least, Rejection, Scope, Taken, Window, key,
+    remote::{self, Degradation, KeyName, Names, Remote},
 };
 use plugin::{BuildEnv, BuildError, Ctx, Outcome, PluginError, Reply, Step, Verdict};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use smallvec::SmallVec;
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use wire::ResponseHead;
-
-const BOTH: &str = "count/time_window and rules cannot be specified at the same time";
 
 /// What costs more costs more than any quota has, unless the quota itself is greater: so that no sum gets too large for Redis.
 const GREATEST_COST: u64 = 1 << 32;
-
-/// The interval that is none: Redis is told of each request.
-const AT_ONCE: f64 = -1.0;
-
-/// Seconds between two times that Redis is told.
-const LONGEST_INTERVAL: f64 = 86_400.0;
-
-/// What is configured.
-#[derive(Debug, Deserialize)]
-pub struct Config {
-    count: Option<Value>,
-    time_window: Option<Value>,
-    window_type: WindowType,
-    rules: Option<Vec<RuleConfig>>,
-    group: Option<String>,
-    key: String,
-    key_type: KeyType,
-    rejected_code: u16,
-    rejected_msg: Option<String>,
-    policy: Policy,
-    allow_degradation: bool,
-    show_limit_quota_header: bool,
-    sync_interval: f64,
-}
-
-#[derive(Debug, Deserialize)]
-struct RuleConfig {
-    count: Value,
-    time_window: Value,
-    key: String,
-    header_prefix: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum WindowType {
-    Fixed,
-    Sliding,
-}
 
 /// A plugin's configuration as compiled.
 pub(crate) struct Limiter {
@@ -72,7 +35,9 @@ pub(crate) struct Limiter {
     window: Window,
     rules: Vec<Rule>,
     rejection: Rejection,
-    allows_degradation: bool,
+    degradation: Degradation,
+    /// Where quotas are kept that are this node's own.
+    counters: Arc<Counters>,
     pub(crate) shows_quota: bool,
     /// Holds the group's configuration as long as somebody is in the group.
     _group: Option<Arc<Group>>,
@@ -80,7 +45,7 @@ pub(crate) struct Limiter {
 
 /// Where quotas are kept.
 enum Store {
-    Local(Arc<Counters>),
+    Local,
     Redis(Arc<Remote>, Names),
     /// And here first, unless the window is no longer than the interval.
     Delayed(Arc<Remote>, Names, Arc<Delayed>, f64),
@@ -130,11 +95,20 @@ impl Limiter {
         config.refuse_what_the_schema_allows()?;
         let group = config.group.as_deref().map(|group| join(plugin, group, env)).transpose()?;
         let counters = env.shared.kept(Counters::default);
+        let remote = Remote::of(config.policy, env)?.map(|remote| {
+            let of = match &config.group {
+                Some(group) => KeyName::Group(group),
+                None => KeyName::Owner(env.owner, env.config),
+            };
+            (remote, Names::new(&format!("plugin-{plugin}:v1"), &of))
+        });
         // Counters belong to a document and a configuration, so that any other change of either keeps them.
         let text = env.config.to_string();
-        let scope = |part: &str| match &config.group {
-            Some(group) => counters.scope(&[plugin, "group", group, &text]),
-            None => counters.scope(&[plugin, env.owner, &text, part]),
+        let scope = |part: &str| match (&remote, &config.group) {
+            // Those that stand in for Redis are called as there.
+            (Some((_, names)), _) => counters.scope(&[plugin, "redis", names.prefix(), part]),
+            (None, Some(group)) => counters.scope(&[plugin, "group", group, &text]),
+            (None, None) => counters.scope(&[plugin, env.owner, &text, part]),
         };
         let rules = match config.rules {
             Some(rules) => {
@@ -164,23 +138,15 @@ impl Limiter {
             WindowType::Fixed => Window::Fixed,
             WindowType::Sliding => Window::Sliding,
         };
-        let store = match Remote::of(config.policy, env)? {
-            None => Store::Local(counters),
-            Some(remote) => {
-                let of = match &config.group {
-                    Some(group) => KeyName::Group(group),
-                    None => KeyName::Owner(env.owner, env.config),
-                };
-                let names = Names::new(&format!("plugin-{plugin}:v1"), &of);
-                if config.sync_interval == AT_ONCE {
-                    Store::Redis(remote, names)
-                } else {
-                    // One for all that count under these names, also across changes of other things.
-                    let interval = Duration::from_secs_f64(config.sync_interval);
-                    let made = || Delayed::new(remote.clone(), window, interval);
-                    let delayed = env.shared.keyed(&format!("{}{text}", names.prefix()), made);
-                    Store::Delayed(remote, names, delayed, config.sync_interval)
-                }
+        let store = match remote {
+            None => Store::Local,
+            Some((remote, names)) if config.sync_interval == AT_ONCE => Store::Redis(remote, names),
+            Some((remote, names)) => {
+                // One for all that count under these names, also across changes of other things.
+                let interval = Duration::from_secs_f64(config.sync_interval);
+                let made = || Delayed::new(remote.clone(), window, interval);
+                let delayed = env.shared.keyed(&format!("{}{text}", names.prefix()), made);
+                Store::Delayed(remote, names, delayed, config.sync_interval)
             }
         };
         Ok(Self {
@@ -189,7 +155,8 @@ impl Limiter {
             window,
             rules,
             rejection: Rejection::compile(config.rejected_code, config.rejected_msg.as_deref(), env.compat),
-            allows_degradation: config.allow_degradation,
+            degradation: Degradation::new(config.allow_degradation, config.redis_fallback),
+            counters,
             shows_quota: config.show_limit_quota_header,
             _group: group,
         })
@@ -202,12 +169,18 @@ impl Limiter {
             Err(failure) => return Step::Ready(self.settle(Err(failure))),
         };
         match &self.store {
-            Store::Local(counters) => {
-                let taken = self.take_here(cx, counters, &resolved, cost);
+            Store::Local => {
+                let taken = self.take_here(cx, &resolved, cost);
                 Step::Ready(self.settle(taken))
             }
             Store::Redis(remote, names) => Step::Wait(Box::pin(async move {
-                let taken = self.take_there(cx, remote, names, &resolved, cost).await;
+                let taken = match self.take_there(cx, remote, names, &resolved, cost).await {
+                    Err(Failure::Redis(failure)) if self.degradation.counts_here() => {
+                        tracing::debug!(plugin = self.plugin, %failure, "this node counts for itself");
+                        self.take_here(cx, &resolved, cost)
+                    }
+                    taken => taken,
+                };
                 self.settle(taken)
             })),
             Store::Delayed(remote, names, delayed, interval) => Step::Wait(Box::pin(async move {
@@ -251,18 +224,12 @@ impl Limiter {
         Ok(applicable)
     }
 
-    fn take_here(
-        &self,
-        cx: &mut Ctx,
-        counters: &Counters,
-        applicable: &[Resolved],
-        cost: u64,
-    ) -> Result<Verdict, Failure> {
+    fn take_here(&self, cx: &mut Ctx, applicable: &[Resolved], cost: u64) -> Result<Verdict, Failure> {
         let now = cx.shared.clock.steady().as_micros() as u64;
         for resolved in applicable {
             let Some(rule) = self.rules.get(resolved.rule) else { continue };
             let numbers = (resolved.cost(cost), resolved.count, resolved.time_window);
-            let taken = counters.take((&rule.scope, &resolved.key), self.window, numbers, now)?;
+            let taken = self.counters.take((&rule.scope, &resolved.key), self.window, numbers, now)?;
             if let refusal @ Verdict::Respond(_) = self.note(cx, resolved, taken) {
                 return Ok(refusal);
             }
@@ -333,7 +300,7 @@ impl Limiter {
     fn settle(&self, taken: Result<Verdict, Failure>) -> Outcome {
         match taken {
             Ok(verdict) => Ok(verdict),
-            Err(failure) if self.allows_degradation => {
+            Err(failure) if self.degradation.allows(matches!(failure, Failure::Redis(_))) => {
                 tracing::debug!(plugin = self.plugin, %failure, "a request passes uncounted");
                 Ok(Verdict::Next)
             }
@@ -350,49 +317,8 @@ impl Limiter {
     }
 }
 
-/// What APISIX says when a limit is configured twice.
-pub(crate) fn reword(config: &Value, violation: &str) -> Option<&'static str> {
-    let has = |name: &str| config.get(name).is_some();
-    let is_twice = has("rules") && (has("count") || has("time_window"));
-    (is_twice && violation.contains("value should match only one schema")).then_some(BOTH)
-}
-
 /// Enters a group, whose members have all the same configuration.
 fn join(plugin: &str, group: &str, env: &BuildEnv<'_>) -> Result<Arc<Group>, BuildError> {
     let entered = env.shared.keyed(&format!("{plugin}:{group}"), || Group(env.config.clone()));
     if entered.0 == *env.config { Ok(entered) } else { Err("group conf mismatched".to_owned().into()) }
-}
-
-impl Config {
-    pub(crate) fn rejected_code(&self) -> u16 {
-        self.rejected_code
-    }
-
-    fn refuse_what_the_schema_allows(&self) -> Result<(), BuildError> {
-        let refuse = |reason: &str| Err(BuildError(reason.to_owned()));
-        let rules = self.rules.as_deref().unwrap_or_default();
-        if self.rules.is_some() && (self.count.is_some() || self.time_window.is_some()) {
-            return refuse(BOTH);
-        }
-        if self.rules.is_some() && self.group.is_some() {
-            return refuse("group and rules cannot be specified at the same time");
-        }
-        if self.policy != Policy::Local && self.sync_interval != AT_ONCE {
-            if self.sync_interval < 0.1 {
-                return refuse("sync_interval should not be smaller than 0.1");
-            }
-            let window = self.time_window.as_ref().and_then(Value::as_f64);
-            if window.is_some_and(|window| self.sync_interval >= window) {
-                return refuse("sync_interval should be smaller than time_window");
-            }
-            if self.sync_interval > LONGEST_INTERVAL {
-                return refuse("sync_interval should not be greater than a day");
-            }
-        }
-        let mut keys = HashSet::new();
-        if let Some(twice) = rules.iter().find(|rule| !keys.insert(&*rule.key)) {
-            return refuse(&format!("duplicate key '{}' in rules", twice.key));
-        }
-        Ok(())
-    }
 }

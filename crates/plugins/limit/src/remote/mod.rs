@@ -4,12 +4,14 @@
 //! worker waits for anything but an answer. While a Redis is known to be away requests are answered at once, and one task tries
 //! to reach it again.
 
+mod fallback;
 mod name;
 mod plan;
 mod script;
 mod settings;
 
 pub(crate) use self::{
+    fallback::{Degradation, Fallback},
     name::{KeyName, Names},
     script::{Answer, Call, Script},
     settings::Policy,

@@ -58,11 +58,12 @@ pub(super) fn of_connection(policy: Policy, config: &Value) -> String {
 /// not, since counters stay when a password is changed.
 fn sorted(config: &Value, is_connection: bool) -> String {
     let is_of_connection = |name: &str| name.starts_with("redis_") || name.starts_with("sentinel_");
+    let is_of_neither = |name: &str| name == "redis_fallback";
     let kept: BTreeMap<&str, String> = config
         .as_object()
         .into_iter()
         .flatten()
-        .filter(|(name, _)| is_of_connection(name) == is_connection)
+        .filter(|(name, _)| is_of_connection(name) == is_connection && !is_of_neither(name))
         .map(|(name, value)| (name.as_str(), canonical(value)))
         .collect();
     format!("{kept:?}")
@@ -108,6 +109,11 @@ mod tests {
         assert_ne!(key(&one), key(&other));
         assert_ne!(of_connection(Policy::Redis, &one), of_connection(Policy::Redis, &same));
         assert_eq!(of_connection(Policy::Redis, &other), of_connection(Policy::Redis, &json!({})));
+        // What is done without Redis changes neither counters nor how it is reached.
+        let without =
+            json!({ "count": 1, "rules": [{ "a": 1, "b": 2 }], "redis_password": "x", "redis_fallback": "local" });
+        assert_eq!(key(&one), key(&without));
+        assert_eq!(of_connection(Policy::Redis, &one), of_connection(Policy::Redis, &without));
         assert!(key(&one).starts_with(b"p:/routes/1:") && key(&one).ends_with(b":1:value"));
     }
 
