@@ -70,7 +70,7 @@ pub trait BeforeProxy: Send + Sync {
 pub trait WholeResponse: Send + Sync {
     /// How many bytes of the body have to be in memory for it, as the head has it; of a longer body it is told that it is longer.
     /// What never ends, such as a stream of events, would be held for ever: it is worth 0 bytes.
-    fn wants(&self, cx: &Ctx, head: &ResponseHead) -> u64;
+    fn wants(&self, cx: &mut Ctx, head: &ResponseHead) -> u64;
     /// May change the head, replace the body, or reply instead.
     fn response<'a>(&'a self, cx: &'a mut Ctx, response: &'a mut Response) -> Step<'a>;
 }

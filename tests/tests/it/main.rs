@@ -30,6 +30,7 @@ mod limits;
 mod migrate;
 mod mirror;
 mod nodes;
+mod openapi_answers;
 mod openapi_fetched;
 mod pace;
 mod prometheus;

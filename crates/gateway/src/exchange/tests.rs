@@ -99,7 +99,7 @@ impl BeforeProxy for Faulty {
 }
 
 impl WholeResponse for Faulty {
-    fn wants(&self, _: &Ctx, head: &ResponseHead) -> u64 {
+    fn wants(&self, _: &mut Ctx, head: &ResponseHead) -> u64 {
         assert!(!self.0.panics || head.status != 200, "told to");
         10
     }

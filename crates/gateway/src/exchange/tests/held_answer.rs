@@ -42,7 +42,7 @@ impl Plugin for Holder {
 }
 
 impl WholeResponse for Holder {
-    fn wants(&self, _: &Ctx, _: &ResponseHead) -> u64 {
+    fn wants(&self, _: &mut Ctx, _: &ResponseHead) -> u64 {
         self.0.max
     }
 

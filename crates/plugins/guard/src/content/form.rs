@@ -28,6 +28,16 @@ pub(crate) fn looks_like_json(text: &[u8]) -> bool {
     matches!(text.trim_ascii_start().first(), Some(b'{' | b'[' | b'"'))
 }
 
+/// The form without the pairs of these names.
+pub(crate) fn without(text: &[u8], names: &[String]) -> Vec<u8> {
+    let goes = |pair: &[u8]| {
+        let name = decode_query(pair.split(|&b| b == b'=').next().unwrap_or_default());
+        names.iter().any(|other| *other.as_bytes() == *name)
+    };
+    let rest: Vec<&[u8]> = text.split(|&b| b == b'&').filter(|pair| !goes(pair)).collect();
+    rest.join(&b'&')
+}
+
 /// Adds a value to those of its name.
 pub(super) fn add(object: &mut Map<String, Value>, name: String, value: Value) {
     match object.get_mut(&name) {

@@ -8,8 +8,8 @@ pub(crate) mod multipart;
 pub(crate) use media::Media;
 
 use bytes::Bytes;
-use plugin::{Ctx, HeldBody};
-use wire::BodyError;
+use plugin::{BodyLimits, Ctx, HeldBody};
+use wire::{BodyError, Fields};
 
 /// A body in memory, as it came and as it is to be read.
 pub(crate) struct Content {
@@ -42,6 +42,16 @@ impl From<BodyError> for Unreadable {
             BodyError::Malformed(_) | BodyError::Gone => Self::new(400, "the request body is incomplete"),
         }
     }
+}
+
+/// A body without the coding that its fields name, at most `max` bytes long; `None` where they name none.
+pub(crate) fn decode(
+    fields: &Fields,
+    body: &[u8],
+    limits: &BodyLimits,
+    max: u64,
+) -> Result<Option<HeldBody>, Unreadable> {
+    coding::decode(fields, body, HeldBody::new(limits, max))
 }
 
 impl Content {

@@ -1,24 +1,36 @@
-//! Bodies of operations.
+//! Bodies of operations, in both directions.
 
 use super::{
     Wrong,
-    schemas::{Schemas, Slot},
-    spec::{Builder, Invalid},
+    members::{self, Member, TooMuch},
+    schemas::Slot,
+    shapes::ShapeId,
+    spec::{Checked, Invalid, Part},
     target::Target,
 };
 use crate::content::{form, multipart};
+use bytes::Bytes;
 use model::json::{self, Limits};
 use serde_json::Value;
 use wire::Fields;
 
-/// What an operation takes as its body.
+/// What an operation takes or gives as its body.
 pub(super) struct Body {
     is_required: bool,
     /// By media range, those that are more exact first.
-    media: Vec<(String, Option<Slot>, Target)>,
+    media: Vec<Media>,
 }
 
-/// How a body that is no JSON is taken apart, by what `Content-Type` says.
+/// What one kind of body has to be.
+struct Media {
+    range: String,
+    slot: Option<Slot>,
+    shape: Option<ShapeId>,
+    target: Target,
+}
+
+/// How a body is taken apart, by what `Content-Type` says.
+#[derive(PartialEq, Eq)]
 enum Kind {
     Json,
     Form,
@@ -28,53 +40,200 @@ enum Kind {
     Opaque,
 }
 
+/// What is done about members that are not declared, and those that the message should not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// They are as good as the schema says.
+    Pass,
+    Report,
+    Refuse,
+    Strip,
+}
+
+/// How a body is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    /// `request` or `response`.
+    pub(super) what: &'static str,
+    /// Whether it has to mean the same to all readers.
+    pub(super) is_strict: bool,
+    pub(super) unknown: Unknown,
+}
+
+/// What came out of it.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    pub(super) wrong: Option<Wrong>,
+    /// JSON pointers of members that have no place.
+    pub(super) unknown: Vec<String>,
+    /// The body without them.
+    pub(super) stripped: Option<Bytes>,
+}
+
+impl Judged {
+    fn wrong(wrong: Wrong) -> Self {
+        Self { wrong: Some(wrong), ..Self::default() }
+    }
+}
+
 impl Body {
-    pub(super) fn compile(builder: &Builder<'_>, source: &Value, at: &str) -> Result<Self, Invalid> {
+    pub(super) fn compile(part: &mut Part<'_>, source: &Value, at: &str) -> Result<Self, Invalid> {
         let mut media = Vec::new();
         for (range, entry) in source.get("content").and_then(Value::as_object).into_iter().flatten() {
             let at = format!("{at}/content/{}/schema", super::convert::escape(range));
             let schema = entry.get("schema");
-            let slot = schema.map(|schema| builder.schemas.borrow_mut().add(schema, &at)).transpose()?;
-            let target = schema.map(|schema| Target::of(builder.document, schema)).unwrap_or_default();
-            media.push((essence(range), slot, target));
+            let slot = schema.map(|schema| part.schemas.add(schema, &at)).transpose()?;
+            let shape = match (schema, &mut part.shapes) {
+                (Some(schema), Some(shapes)) => Some(shapes.add(schema, &at)?),
+                _ => None,
+            };
+            let target = schema.map(|schema| Target::of(part.document, schema)).unwrap_or_default();
+            media.push(Media { range: essence(range), slot, shape, target });
         }
-        media.sort_by_key(|(range, ..)| (range == "*/*", range.ends_with("/*")));
+        media.sort_by_key(|media| (media.range == "*/*", media.range.ends_with("/*")));
         Ok(Self { is_required: source.get("required") == Some(&Value::Bool(true)), media })
     }
 
-    /// Checks the body of a request.
-    pub(super) fn check(&self, schemas: &Schemas, fields: &Fields, bytes: &[u8], is_strict: bool) -> Result<(), Wrong> {
-        if bytes.is_empty() {
-            return if self.is_required { Err(Wrong::new("request body is missing")) } else { Ok(()) };
-        }
+    /// Whether it says of any kind of body what it is.
+    pub(super) fn has_media(&self) -> bool {
+        !self.media.is_empty()
+    }
+
+    /// Whether there is one in any case.
+    pub(super) fn is_required(&self) -> bool {
+        self.is_required
+    }
+
+    /// Whether a body with these fields has to be there to be judged; `None` where it is of no kind that there may be.
+    pub(super) fn is_read(&self, fields: &Fields) -> Option<bool> {
         let name = essence(fields.get_str("content-type").unwrap_or_default());
-        let found = self.media.iter().find(|(range, ..)| fits(range, &name));
-        let (_, slot, target) = found.ok_or_else(|| Wrong::new("the operation does not take this content type"))?;
-        let Some(slot) = *slot else { return Ok(()) };
-        let value = match Kind::of(&name, fields) {
-            Kind::Opaque => return Ok(()),
-            Kind::Json if is_strict => json::parse(bytes, Limits { bytes: usize::MAX, depth: Limits::DEEPEST })
-                .map_err(|error| Wrong(format!("request body is not JSON: {error}")))?,
-            Kind::Json => {
-                serde_json::from_slice(bytes).map_err(|error| Wrong(format!("request body is not JSON: {error}")))?
-            }
+        let media = self.find(&name)?;
+        Some(media.slot.is_some() && Kind::of(&name, fields) != Kind::Opaque)
+    }
+
+    fn find(&self, name: &str) -> Option<&Media> {
+        self.media.iter().find(|media| fits(&media.range, name))
+    }
+
+    /// Judges a body that is not empty.
+    pub(super) fn judge(&self, checked: &Checked, fields: &Fields, bytes: &[u8], look: Look) -> Judged {
+        self.try_judge(checked, fields, bytes, look).unwrap_or_else(Judged::wrong)
+    }
+
+    fn try_judge(&self, checked: &Checked, fields: &Fields, bytes: &[u8], look: Look) -> Result<Judged, Wrong> {
+        let Look { what, is_strict, unknown } = look;
+        let name = essence(fields.get_str("content-type").unwrap_or_default());
+        let takes = if what == "request" { "take" } else { "answer with" };
+        let media =
+            self.find(&name).ok_or_else(|| Wrong(format!("the operation does not {takes} this content type")))?;
+        let Some(slot) = media.slot else { return Ok(Judged::default()) };
+        let kind = Kind::of(&name, fields);
+        let value = match &kind {
+            Kind::Opaque => return Ok(Judged::default()),
+            Kind::Json if is_strict => parse(bytes, what)?,
+            Kind::Json => serde_json::from_slice(bytes).map_err(|error| not_json(what, &error))?,
             Kind::Form if is_strict && form::looks_like_json(bytes) => {
-                return Err(Wrong::new("request body could be read as JSON"));
+                return Err(Wrong(format!("{what} body could be read as JSON")));
             }
-            Kind::Form => form::parse(bytes, !is_strict).ok_or_else(|| Wrong::new("request body is no UTF-8"))?,
-            Kind::Multipart(boundary) => multipart::parse(bytes, &boundary)
-                .map_err(|error| Wrong(format!("request body is ambiguous: {error}")))?,
+            Kind::Form => form::parse(bytes, !is_strict).ok_or_else(|| Wrong(format!("{what} body is no UTF-8")))?,
+            Kind::Multipart(boundary) => multipart::parse(bytes, boundary)
+                .map_err(|error| Wrong(format!("{what} body is ambiguous: {error}")))?,
             Kind::Text => Value::String(String::from_utf8_lossy(bytes).into_owned()),
         };
-        let is_form = value.is_object() && !is_json(&name);
-        let is_valid = match is_form {
-            true => {
-                [false, true].iter().any(|&prefers_text| schemas.fits(slot, target.form(value.clone(), prefers_text)))
+        if matches!(kind, Kind::Form | Kind::Multipart(_)) {
+            return self.judge_form(checked, media, slot, &kind, value, bytes, look);
+        }
+        let found = match (media.shape, &checked.shapes) {
+            (Some(shape), Some(shapes)) if unknown != Unknown::Pass && kind == Kind::Json => {
+                members::find(shapes, shape, bytes, &value).map_err(|TooMuch| too_much(what))?
             }
-            false => schemas.fits(slot, value),
+            _ => Vec::new(),
         };
-        if is_valid { Ok(()) } else { Err(Wrong::new("request body does not fit its schema")) }
+        let mut judged = Judged::default();
+        let mut value = value;
+        if unknown == Unknown::Strip && !found.is_empty() {
+            let stripped = members::without(bytes, &found);
+            value = parse(&stripped, what)?;
+            judged.stripped = Some(stripped.into());
+        }
+        if !checked.schemas.fits(slot, &value) {
+            judged.wrong = Some(Wrong(format!("{what} body does not fit its schema")));
+        }
+        Ok(judged.with(found, look))
     }
+
+    /// A form: whether its texts fit as what they could stand for.
+    #[allow(clippy::too_many_arguments)] // all of them are what was found out about one body
+    fn judge_form(
+        &self,
+        checked: &Checked,
+        media: &Media,
+        slot: Slot,
+        kind: &Kind,
+        form: Value,
+        bytes: &[u8],
+        look: Look,
+    ) -> Result<Judged, Wrong> {
+        let what = look.what;
+        let found = match (media.shape, &checked.shapes) {
+            (Some(shape), Some(shapes)) if look.unknown != Unknown::Pass => {
+                // As the JSON that it stands for.
+                let value = media.target.form(form.clone(), false);
+                let text = value.to_string();
+                members::find(shapes, shape, text.as_bytes(), &value).map_err(|TooMuch| too_much(what))?
+            }
+            _ => Vec::new(),
+        };
+        let mut judged = Judged::default();
+        let mut form = form;
+        if look.unknown == Unknown::Strip && !found.is_empty() {
+            let names: Option<Vec<String>> = found.iter().map(|member| field(&member.path)).collect();
+            let (Kind::Form, Some(names)) = (kind, names) else {
+                // What is inside a part, or a part itself, is not cut out.
+                return Ok(Judged::default().with(found, Look { unknown: Unknown::Refuse, ..look }));
+            };
+            if let Value::Object(fields) = &mut form {
+                fields.retain(|name, _| !names.contains(name));
+            }
+            judged.stripped = Some(form::without(bytes, &names).into());
+        }
+        let fits = |prefers_text| checked.schemas.fits(slot, &media.target.form(form.clone(), prefers_text));
+        if !fits(false) && !fits(true) {
+            judged.wrong = Some(Wrong(format!("{what} body does not fit its schema")));
+        }
+        Ok(judged.with(found, look))
+    }
+}
+
+impl Judged {
+    fn with(mut self, found: Vec<Member>, look: Look) -> Self {
+        self.unknown = found.into_iter().map(|member| member.path).collect();
+        if look.unknown == Unknown::Refuse
+            && let Some(first) = self.unknown.first()
+        {
+            let first: String = first.chars().take(200).collect();
+            self.wrong = Some(Wrong(format!("{} body has a field that it may not have: {first}", look.what)));
+        }
+        self
+    }
+}
+
+fn parse(bytes: &[u8], what: &str) -> Result<Value, Wrong> {
+    json::parse(bytes, Limits { bytes: usize::MAX, depth: Limits::DEEPEST }).map_err(|error| not_json(what, &error))
+}
+
+fn not_json(what: &str, error: &dyn std::fmt::Display) -> Wrong {
+    Wrong(format!("{what} body is not JSON: {error}"))
+}
+
+fn too_much(what: &str) -> Wrong {
+    Wrong(format!("{what} body takes too long to be told apart by its schema"))
+}
+
+/// The name of a field that is not within another.
+fn field(pointer: &str) -> Option<String> {
+    let name = pointer.strip_prefix('/').filter(|name| !name.contains('/'))?;
+    Some(name.replace("~1", "/").replace("~0", "~"))
 }
 
 impl Kind {
@@ -88,6 +247,8 @@ impl Kind {
                 _ => Self::Multipart(Vec::new()),
             },
             name if is_json(name) => Self::Json,
+            // It has no end.
+            "text/event-stream" => Self::Opaque,
             name if name.starts_with("text/") => Self::Text,
             _ => Self::Opaque,
         }

@@ -47,22 +47,71 @@ impl Version {
             Self::V31 => Draft::Draft202012,
         }
     }
+}
 
-    /// The schema as it holds for requests: what is `readOnly` need not be there.
-    pub(super) fn convert(self, schema: &Value, at: &str) -> Result<Value, Invalid> {
+/// Which way a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Request,
+    Answer,
+}
+
+impl Side {
+    /// The keyword of properties that have no place in messages of this side.
+    pub(super) const fn hidden(self) -> &'static str {
+        match self {
+            Self::Request => "readOnly",
+            Self::Answer => "writeOnly",
+        }
+    }
+}
+
+/// How schemas of a document are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading<'d> {
+    pub(super) document: &'d Value,
+    pub(super) version: Version,
+    pub(super) side: Side,
+    /// Whether a value fits that would if it had not more members than are declared.
+    pub(super) is_open: bool,
+}
+
+impl<'d> Reading<'d> {
+    /// The schema as it holds for this side: what is hidden there need not be there.
+    pub(super) fn convert(&self, schema: &Value, at: &str) -> Result<Value, Invalid> {
         self.schema(schema, at, 0)
     }
 
-    fn schema(self, schema: &Value, at: &str, depth: usize) -> Result<Value, Invalid> {
+    /// What a reference leads to.
+    pub(super) fn target(&self, reference: &Value) -> Option<&'d Value> {
+        self.document.pointer(reference.as_str()?.strip_prefix('#')?)
+    }
+
+    /// Whether messages of this side do not have what the schema describes.
+    fn is_hidden(&self, schema: &Value, depth: usize) -> bool {
+        if depth >= 8 {
+            return false;
+        }
+        let is_target_hidden = || {
+            let target = schema.get("$ref").and_then(|reference| self.target(reference));
+            target.is_some_and(|target| self.is_hidden(target, depth + 1))
+        };
+        let mut all = schema.get("allOf").and_then(Value::as_array).into_iter().flatten();
+        schema.get(self.side.hidden()) == Some(&Value::Bool(true))
+            || is_target_hidden()
+            || all.any(|part| self.is_hidden(part, depth + 1))
+    }
+
+    fn schema(&self, schema: &Value, at: &str, depth: usize) -> Result<Value, Invalid> {
         let fields = match schema {
-            Value::Bool(_) if self == Self::V31 => return Ok(schema.clone()),
+            Value::Bool(_) if self.version == Version::V31 => return Ok(schema.clone()),
             Value::Object(fields) => fields,
             _ => return Err(Invalid::new(at, "is no schema")),
         };
         if depth >= DEEPEST {
             return Err(Invalid::new(at, "is nested too deeply"));
         }
-        if let (Self::V30, Some(reference)) = (self, fields.get("$ref")) {
+        if let (Version::V30, Some(reference)) = (self.version, fields.get("$ref")) {
             // What is beside it does not count.
             return Ok(json!({ "$ref": absolute(reference, at)? }));
         }
@@ -75,8 +124,10 @@ impl Version {
                     converted.insert(name.clone(), absolute(value, &at)?.into());
                 }
                 "required" => {
-                    converted.insert(name.clone(), required(fields, value));
+                    converted.insert(name.clone(), self.required(fields, value));
                 }
+                "additionalProperties" | "unevaluatedProperties" if self.is_open && *value == Value::Bool(false) => {}
+                "maxProperties" | "propertyNames" if self.is_open => {}
                 "exclusiveMinimum" | "exclusiveMaximum" if value.is_boolean() => {}
                 name if name.starts_with("x-") => {}
                 _ => {
@@ -99,22 +150,37 @@ impl Version {
                 _ => None,
             };
             if let Some((least, most)) = bounds {
-                let all = converted.entry("allOf").or_insert_with(|| Value::Array(Vec::new()));
-                if let Value::Array(all) = all {
-                    all.push(json!({ "minimum": least, "maximum": most }));
-                }
+                push_all(&mut converted, vec![json!({ "minimum": least, "maximum": most })]);
             }
         }
         if let Some(discriminator) = fields.get("discriminator") {
             discriminate(fields, discriminator, &mut converted, at)?;
         }
+        if self.is_open
+            && let Some(choices) = converted.shift_remove("oneOf")
+        {
+            // More of them may fit once they are open.
+            push_all(&mut converted, vec![json!({ "anyOf": choices })]);
+        }
         let converted = Value::Object(converted);
-        let is_nullable = self == Self::V30 && fields.get("nullable") == Some(&Value::Bool(true));
+        let is_nullable = self.version == Version::V30 && fields.get("nullable") == Some(&Value::Bool(true));
         Ok(if is_nullable { json!({ "anyOf": [{ "type": "null" }, converted] }) } else { converted })
     }
 
+    /// Without the properties that only messages of the other side have.
+    fn required(&self, fields: &Map<String, Value>, names: &Value) -> Value {
+        let is_hidden = |name: &Value| {
+            let property = name.as_str().and_then(|name| fields.get("properties")?.get(name));
+            property.is_some_and(|property| self.is_hidden(property, 0))
+        };
+        match names {
+            Value::Array(names) => names.iter().filter(|name| !is_hidden(name)).cloned().collect(),
+            other => other.clone(),
+        }
+    }
+
     /// A keyword's value with the schemas in it.
-    fn value(self, name: &str, value: &Value, at: &str, depth: usize) -> Result<Value, Invalid> {
+    fn value(&self, name: &str, value: &Value, at: &str, depth: usize) -> Result<Value, Invalid> {
         let shape = keywords::find(name).map_or(Shape::Plain, |known| known.shape);
         match (shape, value) {
             // Also in 3.0 additional properties may be a boolean.
@@ -137,37 +203,28 @@ impl Version {
 }
 
 /// A reference within the document, from wherever it is.
-fn absolute(reference: &Value, at: &str) -> Result<String, Invalid> {
+pub(super) fn absolute(reference: &Value, at: &str) -> Result<String, Invalid> {
     match reference.as_str() {
         Some(text) if text.starts_with("#/components/schemas/") => Ok(format!("{DOCUMENT}{text}")),
         _ => Err(Invalid::new(at, format!("{reference} is no schema of this document's components"))),
     }
 }
 
-/// Without the properties that only answers have.
-fn required(fields: &Map<String, Value>, names: &Value) -> Value {
-    let is_read_only = |name: &Value| {
-        let property = name.as_str().and_then(|name| fields.get("properties")?.get(name));
-        property.and_then(|property| property.get("readOnly")) == Some(&Value::Bool(true))
-    };
-    match names {
-        Value::Array(names) => names.iter().filter(|name| !is_read_only(name)).cloned().collect(),
-        other => other.clone(),
+/// Adds schemas that have to fit as well.
+fn push_all(converted: &mut Map<String, Value>, more: Vec<Value>) {
+    match converted.entry("allOf").or_insert_with(|| Value::Array(Vec::new())) {
+        Value::Array(list) => list.extend(more),
+        other => *other = Value::Array(more),
     }
 }
 
-/// Lets the property decide which of the schemas has to fit.
-fn discriminate(
-    fields: &Map<String, Value>,
-    discriminator: &Value,
-    converted: &mut Map<String, Value>,
-    at: &str,
-) -> Result<(), Invalid> {
+/// A discriminator's property, and its values with the schemas that they stand for.
+pub(super) type Cases = (String, Vec<(String, String)>);
+
+/// What a discriminator says; by the names of its choices also where it has no mapping for them.
+pub(super) fn cases(discriminator: &Value, choices: &[Value], at: &str) -> Result<Cases, Invalid> {
     let property = discriminator.get("propertyName").and_then(Value::as_str);
     let property = property.ok_or_else(|| Invalid::new(&format!("{at}/discriminator"), "has no propertyName"))?;
-    let choices = fields.get("oneOf").or_else(|| fields.get("anyOf")).and_then(Value::as_array);
-    // Without choices it is for those who refer to this schema.
-    let Some(choices) = choices else { return Ok(()) };
     let mut cases: Vec<(String, String)> = Vec::new();
     for (value, target) in discriminator.get("mapping").and_then(Value::as_object).into_iter().flatten() {
         let text = target.as_str().unwrap_or_default();
@@ -183,6 +240,24 @@ fn discriminate(
             cases.push((name, target));
         }
     }
+    Ok((property.to_owned(), cases))
+}
+
+/// Lets the property decide which of the schemas has to fit.
+fn discriminate(
+    fields: &Map<String, Value>,
+    discriminator: &Value,
+    converted: &mut Map<String, Value>,
+    at: &str,
+) -> Result<(), Invalid> {
+    let choices = fields.get("oneOf").or_else(|| fields.get("anyOf")).and_then(Value::as_array);
+    // Without choices it is for those who refer to this schema.
+    let Some(choices) = choices else {
+        let named = discriminator.get("propertyName").and_then(Value::as_str);
+        return named.map(drop).ok_or_else(|| Invalid::new(&format!("{at}/discriminator"), "has no propertyName"));
+    };
+    let (property, cases) = cases(discriminator, choices, at)?;
+    let property = &*property;
     let values: Vec<&String> = cases.iter().map(|(value, _)| value).collect();
     let mut all = vec![json!({ "required": [property], "properties": { property: { "enum": values } } })];
     for (value, target) in &cases {
@@ -190,10 +265,7 @@ fn discriminate(
     }
     converted.shift_remove("oneOf");
     converted.shift_remove("anyOf");
-    match converted.entry("allOf").or_insert_with(|| Value::Array(Vec::new())) {
-        Value::Array(list) => list.extend(all),
-        other => *other = Value::Array(all),
-    }
+    push_all(converted, all);
     Ok(())
 }
 

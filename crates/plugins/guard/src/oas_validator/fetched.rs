@@ -3,7 +3,7 @@
 use super::{
     OasValidator,
     address::Address,
-    spec::{self, Spec},
+    spec::{self, Spec, Wanted},
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -23,6 +23,7 @@ pub(super) struct Source {
     request: Outbound,
     shown: String,
     timeout: Duration,
+    wanted: Wanted,
     copy: Arc<Copy>,
     compiling: Arc<Compiling>,
 }
@@ -61,9 +62,10 @@ impl Source {
         fields: Fields,
         timeout: Duration,
         is_verified: bool,
+        wanted: Wanted,
         shared: &Shared,
     ) -> Self {
-        let mut key = format!("{}|{is_verified}", address.shown());
+        let mut key = format!("{is_verified}|{wanted:?}|{}|", address.host);
         key.push_str(&address.target);
         for (name, value) in fields.iter() {
             key.push_str(&format!("|{:?}={:?}", String::from_utf8_lossy(name), String::from_utf8_lossy(value)));
@@ -84,6 +86,7 @@ impl Source {
             },
             shown: address.shown(),
             timeout,
+            wanted,
             copy: shared.keyed(&key, Copy::default),
             compiling: shared.kept(|| Compiling(Arc::new(Semaphore::new(1)))),
         }
@@ -132,9 +135,9 @@ impl Source {
     fn ask(&self, cx: &Ctx, asking: Asking) {
         let Some(courier) = cx.directory().courier() else { return };
         let answer = courier.clone().send(self.request.clone());
-        let (timeout, compiling) = (self.timeout, self.compiling.0.clone());
+        let (timeout, wanted, compiling) = (self.timeout, self.wanted, self.compiling.0.clone());
         let is_asked = courier.detach(Box::pin(async move {
-            let fetched = fetch(answer, timeout, &compiling).await;
+            let fetched = fetch(answer, timeout, wanted, &compiling).await;
             asking.end(fetched);
         }));
         if !is_asked {
@@ -147,6 +150,7 @@ impl Source {
 async fn fetch(
     answer: impl Future<Output = Result<OutboundAnswer, OutboundError>>,
     timeout: Duration,
+    wanted: Wanted,
     compiling: &Semaphore,
 ) -> Result<Spec, String> {
     let failed = |error: &dyn std::fmt::Display| format!("failed to fetch spec from URL: {error}");
@@ -161,7 +165,7 @@ async fn fetch(
     let (done, is_done) = oneshot::channel();
     std::thread::Builder::new()
         .name("openapi".to_owned())
-        .spawn(move || drop(done.send(Spec::read(&answer.body))))
+        .spawn(move || drop(done.send(Spec::read(&answer.body, wanted))))
         .map_err(|error| failed(&error))?;
     // A panic of the compiler drops the other end.
     let compiled = is_done.await.map_err(|_| failed(&"the document could not be compiled"))?;

@@ -1,12 +1,18 @@
 #![doc = include_str!("doc.md")]
 
 mod address;
+mod answers;
 mod body;
 mod convert;
 mod fetched;
+mod members;
+#[cfg(test)]
+mod members_tests;
 mod parameter;
 mod paths;
+mod response;
 mod schemas;
+mod shapes;
 mod spec;
 mod target;
 #[cfg(test)]
@@ -17,14 +23,17 @@ use crate::{
     refusal,
 };
 use address::Address;
+use body::{Judged, Look, Unknown};
+use bytes::Bytes;
 use fetched::{Found, Source};
 use model::differences::DifferenceId;
 use plugin::{
     Access, BuildEnv, BuildError, Ctx, Hooks, Outcome, Plugin, PluginClass, Posture, Refusal, RunPolicy,
     Spec as PluginSpec, Step, Verdict, refuse,
 };
+use response::{Guard, Mode, Used};
 use serde::Deserialize;
-use spec::{Skipped, Spec};
+use spec::{Skipped, Spec, Wanted};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 /// What is configured.
@@ -43,6 +52,19 @@ pub struct Config {
     reject_if_not_match: bool,
     rejection_status_code: u16,
     max_req_body_size: usize,
+    unknown_request_fields: Option<UnknownFields>,
+    validate_response: Option<Mode>,
+    response_rejection_status_code: u16,
+    max_resp_body_size: u64,
+    allow_unchecked_response: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum UnknownFields {
+    Reject,
+    Strip,
+    Report,
 }
 
 /// How long fetched documents are kept.
@@ -56,7 +78,9 @@ pub struct OasValidator {
     document: Document,
     skipped: Skipped,
     max: usize,
-    is_strict: bool,
+    look: Look,
+    /// How answers are looked at, where they are.
+    guard: Option<Guard>,
     is_verbose: bool,
     rejects: bool,
     status: u16,
@@ -101,12 +125,23 @@ impl Plugin for OasValidator {
     type Metadata = Metadata;
 
     fn build(config: Config, env: &BuildEnv<'_>) -> Result<Self, BuildError> {
+        let wanted = Wanted {
+            answers: config.validate_response.is_some(),
+            request_members: config.unknown_request_fields.is_some(),
+        };
         let document = match (&config.spec, &config.spec_url) {
-            (Some(text), _) => Document::Written(Spec::read(text.as_bytes())?),
+            (Some(text), _) => Document::Written(Spec::read(text.as_bytes(), wanted)?),
             (None, Some(url)) => {
                 let fields = address::fields(&config.spec_url_request_headers.unwrap_or_default())?;
                 let timeout = Duration::from_millis(config.timeout);
-                Document::Fetched(Source::new(&Address::parse(url)?, fields, timeout, config.ssl_verify, env.shared))
+                Document::Fetched(Source::new(
+                    &Address::parse(url)?,
+                    fields,
+                    timeout,
+                    config.ssl_verify,
+                    wanted,
+                    env.shared,
+                ))
             }
             (None, None) => return Err(BuildError("neither spec nor spec_url is there".to_owned())),
         };
@@ -119,7 +154,23 @@ impl Plugin for OasValidator {
                 body: config.skip_request_body_validation,
             },
             max: config.max_req_body_size,
-            is_strict: env.compat.is_safe(DifferenceId::OpenapiBody),
+            look: Look {
+                what: "request",
+                // What is cut out of has to be understood in one way.
+                is_strict: env.compat.is_safe(DifferenceId::OpenapiBody) || config.unknown_request_fields.is_some(),
+                unknown: match config.unknown_request_fields {
+                    None => Unknown::Pass,
+                    Some(UnknownFields::Reject) => Unknown::Refuse,
+                    Some(UnknownFields::Strip) => Unknown::Strip,
+                    Some(UnknownFields::Report) => Unknown::Report,
+                },
+            },
+            guard: config.validate_response.map(|mode| Guard {
+                mode,
+                status: config.response_rejection_status_code,
+                max: config.max_resp_body_size,
+                passes_unchecked: config.allow_unchecked_response,
+            }),
             is_verbose: config.verbose_errors,
             rejects: config.reject_if_not_match,
             status: config.rejection_status_code,
@@ -127,6 +178,9 @@ impl Plugin for OasValidator {
     }
 
     fn attach(self: Arc<Self>, hooks: &mut Hooks) {
+        if self.guard.is_some() {
+            hooks.whole_response = Some(self.clone());
+        }
         hooks.access = Some(self);
     }
 }
@@ -145,8 +199,12 @@ impl Access for OasValidator {
                 Found::Nothing => None,
             };
             match spec {
-                Some(spec) if self.skipped.body => Ok(self.settle(&spec, cx, b"")),
-                Some(spec) => self.check(&spec, cx).await,
+                Some(spec) => {
+                    if self.guard.is_some() {
+                        cx.state::<Used>().0 = Some(spec.clone());
+                    }
+                    if self.skipped.body { Ok(self.settle(&spec, cx, b"")) } else { self.check(&spec, cx).await }
+                }
                 None => Ok(UNKNOWN_DOCUMENT.reply().into()),
             }
         }))
@@ -155,7 +213,7 @@ impl Access for OasValidator {
 
 impl OasValidator {
     async fn check(&self, spec: &Spec, cx: &mut Ctx) -> Outcome {
-        let content = match self.is_strict {
+        let content = match self.look.is_strict {
             true => match Media::of(&cx.request.fields) {
                 Ok(_) => Content::read(cx, self.max).await,
                 Err(unreadable) => Err(unreadable),
@@ -168,10 +226,24 @@ impl OasValidator {
         })
     }
 
-    fn settle(&self, spec: &Spec, cx: &Ctx, body: &[u8]) -> Verdict {
-        let Err(Wrong(reason)) = spec.check(&cx.request, body, self.skipped, self.is_strict) else {
-            return Verdict::Next;
-        };
+    fn settle(&self, spec: &Spec, cx: &mut Ctx, body: &[u8]) -> Verdict {
+        let judged = spec.check(&cx.request, body, self.skipped, self.look);
+        let Judged { wrong, unknown, stripped } =
+            judged.unwrap_or_else(|wrong| Judged { wrong: Some(wrong), ..Judged::default() });
+        if !unknown.is_empty() && wrong.is_none() {
+            let (fields, count) = (response::shown(&unknown), unknown.len());
+            tracing::warn!(
+                method = cx.request.method.as_str(),
+                fields,
+                count,
+                is_stripped = stripped.is_some(),
+                "a request has fields that it may not have"
+            );
+        }
+        if let Some(body) = stripped {
+            replace_body(cx, body);
+        }
+        let Some(Wrong(reason)) = wrong else { return Verdict::Next };
         tracing::error!(method = cx.request.method.as_str(), %reason, "a request does not fit its OpenAPI document");
         if !self.rejects {
             return Verdict::Next;
@@ -189,4 +261,15 @@ impl OasValidator {
         let status = if unreadable.status == 400 { self.status } else { unreadable.status };
         refusal::message(status, &format!("error reading the request body. err: {}", unreadable.reason)).into()
     }
+}
+
+/// Fields that say something of a body's bytes.
+const OF_THE_BYTES: [&str; 5] = ["Content-Encoding", "Content-MD5", "Digest", "Content-Digest", "Repr-Digest"];
+
+/// Sends another body, which has no coding.
+fn replace_body(cx: &mut Ctx, body: Bytes) {
+    for name in OF_THE_BYTES {
+        cx.request.fields.remove(name);
+    }
+    cx.request.body.replace(body);
 }

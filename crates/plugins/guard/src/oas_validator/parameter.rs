@@ -3,13 +3,13 @@
 use super::{
     Wrong,
     schemas::{Schemas, Slot},
-    spec::{Builder, Invalid},
+    spec::{Invalid, Part},
     target::Target,
 };
 use model::json::{self, Limits};
 use plugin::Request;
 use serde_json::Value;
-use wire::path::decode_query;
+use wire::{Fields, path::decode_query};
 
 /// Where parameters are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,9 +67,8 @@ fn decoded(text: &[u8]) -> Result<String, Wrong> {
 }
 
 impl Parameter {
-    pub(super) fn compile(builder: &Builder<'_>, source: &Value, at: &str) -> Result<Self, Invalid> {
+    pub(super) fn compile(part: &mut Part<'_>, source: &Value, at: &str) -> Result<Self, Invalid> {
         let text = |name: &str| source.get(name).and_then(Value::as_str);
-        let flag = |name: &str| source.get(name).and_then(Value::as_bool);
         let name = text("name").ok_or_else(|| Invalid::new(at, "a parameter without a name"))?.to_owned();
         let place = match text("in") {
             Some("path") => Place::Path,
@@ -78,6 +77,17 @@ impl Parameter {
             Some("cookie") => Place::Cookie,
             other => return Err(Invalid::new(at, format!("a parameter cannot be in {other:?}"))),
         };
+        Self::named(part, name, place, source, at)
+    }
+
+    /// A header of an answer.
+    pub(super) fn header(part: &mut Part<'_>, name: &str, source: &Value, at: &str) -> Result<Self, Invalid> {
+        Self::named(part, name.to_owned(), Place::Header, source, at)
+    }
+
+    fn named(part: &mut Part<'_>, name: String, place: Place, source: &Value, at: &str) -> Result<Self, Invalid> {
+        let text = |name: &str| source.get(name).and_then(Value::as_str);
+        let flag = |name: &str| source.get(name).and_then(Value::as_bool);
         let (schema, is_json) = match source.get("content").and_then(Value::as_object) {
             Some(content) => {
                 let media = content.iter().next().filter(|(name, _)| super::body::is_json(name));
@@ -100,13 +110,12 @@ impl Parameter {
                 return Err(Invalid::new(at, format!("style {style:?} is not for a parameter in its place")));
             }
         };
-        let slot =
-            schema.map(|schema| builder.schemas.borrow_mut().add(schema, &format!("{at}/schema"))).transpose()?;
+        let slot = schema.map(|schema| part.schemas.add(schema, &format!("{at}/schema"))).transpose()?;
         Ok(Self {
             is_required: place == Place::Path || flag("required") == Some(true),
             may_be_empty: flag("allowEmptyValue") == Some(true),
             explodes: flag("explode").unwrap_or(style == Style::Form),
-            target: schema.map(|schema| Target::of(builder.document, schema)).unwrap_or_default(),
+            target: schema.map(|schema| Target::of(part.document, schema)).unwrap_or_default(),
             name,
             place,
             style,
@@ -123,18 +132,41 @@ impl Parameter {
         query: &Pairs<'_>,
     ) -> Result<(), Wrong> {
         let wrong = |what: &str| Wrong(format!("{} parameter \"{}\" {what}", self.place.as_str(), self.name));
+        self.judge(schemas, |prefers_text| self.value(request, path, query, prefers_text)).map_err(wrong)
+    }
+
+    /// Checks the header of an answer.
+    pub(super) fn check_header(&self, schemas: &Schemas, fields: &Fields) -> Result<(), Wrong> {
+        let wrong = |what: &str| Wrong(format!("response header \"{}\" {what}", self.name));
+        self.judge(schemas, |prefers_text| self.in_header(fields, prefers_text)).map_err(wrong)
+    }
+
+    fn judge(
+        &self,
+        schemas: &Schemas,
+        value: impl Fn(bool) -> Result<Option<Value>, &'static str>,
+    ) -> Result<(), &'static str> {
         // A text can be a number or a text: whichever fits counts.
         for prefers_text in [false, true] {
-            let value = self.value(request, path, query, prefers_text).map_err(wrong)?;
+            let value = value(prefers_text)?;
             let Some(value) = value else {
-                return if self.is_required { Err(wrong("is missing")) } else { Ok(()) };
+                return if self.is_required { Err("is missing") } else { Ok(()) };
             };
             let is_empty = value.as_str().is_some_and(str::is_empty);
-            if (is_empty && self.may_be_empty) || self.slot.is_none_or(|slot| schemas.fits(slot, value)) {
+            if (is_empty && self.may_be_empty) || self.slot.is_none_or(|slot| schemas.fits(slot, &value)) {
                 return Ok(());
             }
         }
-        Err(wrong("does not fit its schema"))
+        Err("does not fit its schema")
+    }
+
+    fn in_header(&self, fields: &Fields, prefers_text: bool) -> Result<Option<Value>, &'static str> {
+        let lines: Vec<&[u8]> = fields.get_all(&self.name).collect();
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let text = String::from_utf8(lines.join(&b", "[..])).map_err(|_| "is no UTF-8")?;
+        self.in_text(text, prefers_text).map(Some)
     }
 
     fn value(
@@ -151,13 +183,7 @@ impl Parameter {
                 let Some((_, text)) = path.iter().find(|(name, _)| *name == self.name) else { return Ok(None) };
                 of_text(String::from_utf8(text.to_vec()).map_err(|_| UTF8)?)
             }
-            Place::Header => {
-                let lines: Vec<&[u8]> = request.fields.get_all(&self.name).collect();
-                if lines.is_empty() {
-                    return Ok(None);
-                }
-                of_text(String::from_utf8(lines.join(&b", "[..])).map_err(|_| UTF8)?)
-            }
+            Place::Header => self.in_header(&request.fields, prefers_text),
             Place::Cookie => {
                 let Some(text) = request.cookie(self.name.as_bytes()) else { return Ok(None) };
                 of_text(String::from_utf8(text.to_vec()).map_err(|_| UTF8)?)

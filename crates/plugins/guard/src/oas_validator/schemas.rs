@@ -1,7 +1,7 @@
 //! The schemas of a document, compiled together.
 
 use super::{
-    convert::{DOCUMENT, Version, escape},
+    convert::{DOCUMENT, Reading, escape},
     spec::Invalid,
 };
 use jsonschema::{PatternOptions, Registry, Validator};
@@ -21,29 +21,29 @@ pub(super) struct Schemas(Validator);
 
 impl Schemas {
     /// Whether a value fits one of them.
-    pub(super) fn fits(&self, slot: Slot, value: Value) -> bool {
+    pub(super) fn fits(&self, slot: Slot, value: &Value) -> bool {
         let mut object = Map::new();
-        object.insert(slot.0.to_string(), value);
+        object.insert(slot.0.to_string(), value.clone());
         self.0.is_valid(&Value::Object(object))
     }
 }
 
 /// Collects the schemas.
-pub(super) struct Collected {
-    version: Version,
+pub(super) struct Collected<'d> {
+    reading: Reading<'d>,
     /// Each with the place that it comes from.
     all: Vec<(Value, String)>,
     known: HashMap<String, Slot>,
 }
 
-impl Collected {
-    pub(super) fn new(version: Version) -> Self {
-        Self { version, all: Vec::new(), known: HashMap::new() }
+impl<'d> Collected<'d> {
+    pub(super) fn new(reading: Reading<'d>) -> Self {
+        Self { reading, all: Vec::new(), known: HashMap::new() }
     }
 
     /// Adds a schema of the document.
     pub(super) fn add(&mut self, schema: &Value, at: &str) -> Result<Slot, Invalid> {
-        let converted = self.version.convert(schema, at)?;
+        let converted = self.reading.convert(schema, at)?;
         let next = Slot(self.all.len());
         let slot = *self.known.entry(converted.to_string()).or_insert(next);
         if slot == next {
@@ -53,13 +53,14 @@ impl Collected {
     }
 
     /// Compiles them, with those of the document's components.
-    pub(super) fn compile(self, document: &Value) -> Result<Schemas, Invalid> {
+    pub(super) fn compile(self) -> Result<Schemas, Invalid> {
+        let document = self.reading.document;
         let mut components = Map::new();
         for (name, schema) in document.pointer("/components/schemas").and_then(Value::as_object).into_iter().flatten() {
             let at = format!("/components/schemas/{}", escape(name));
-            components.insert(name.clone(), self.version.convert(schema, &at)?);
+            components.insert(name.clone(), self.reading.convert(schema, &at)?);
         }
-        let draft = self.version.draft();
+        let draft = self.reading.version.draft();
         let shared = draft.create_resource(json!({ "components": { "schemas": components } }));
         let wrong = |error: jsonschema::ReferencingError| Invalid::new("/components/schemas", error.to_string());
         let registry = Registry::new().add(DOCUMENT, shared).map_err(wrong)?.prepare().map_err(wrong)?;

@@ -2,16 +2,18 @@
 
 use super::{
     Wrong,
-    body::Body,
-    convert::{Version, escape},
+    answers::Answers,
+    body::{Body, Judged, Look},
+    convert::{Reading, Side, Version, escape},
     parameter::{Parameter, Place, pairs},
     paths::Paths,
     schemas::{Collected, Schemas},
+    shapes::{Drawing, Shapes},
 };
 use model::json::{self, Limits};
 use plugin::Request;
 use serde_json::Value;
-use std::{cell::RefCell, collections::HashMap};
+use std::collections::HashMap;
 
 /// Longest document that is compiled, in bytes.
 pub(super) const LONGEST: usize = 8 << 20;
@@ -35,13 +37,31 @@ pub(super) struct Spec {
     paths: Paths,
     /// Operations of each path, by method.
     items: Vec<HashMap<String, Operation>>,
-    schemas: Schemas,
+    requests: Checked,
+    answers: Option<Checked>,
+}
+
+/// What messages of one side are checked with.
+pub(super) struct Checked {
+    pub(super) schemas: Schemas,
+    pub(super) shapes: Option<Shapes>,
 }
 
 /// One operation.
 struct Operation {
     parameters: Vec<Parameter>,
     body: Option<Body>,
+    /// Where answers are checked.
+    answers: Option<Answers>,
+}
+
+/// What of a document is compiled beside what every request needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Answers, and which members they may have.
+    pub(super) answers: bool,
+    /// Which members requests may have.
+    pub(super) request_members: bool,
 }
 
 /// What is not looked at.
@@ -53,32 +73,56 @@ pub(super) struct Skipped {
     pub(super) body: bool,
 }
 
-/// What compiling needs.
-pub(super) struct Builder<'a> {
-    pub(super) document: &'a Value,
-    pub(super) schemas: RefCell<Collected>,
+/// What compiling messages of one side needs.
+pub(super) struct Part<'d> {
+    pub(super) document: &'d Value,
+    pub(super) schemas: Collected<'d>,
+    pub(super) shapes: Option<Drawing<'d>>,
 }
 
-impl Builder<'_> {
-    /// What an object is, or what it refers to within the document.
-    fn resolve<'s>(&'s self, source: &'s Value, at: &str) -> Result<&'s Value, Invalid> {
-        let mut source = source;
-        for _ in 0..8 {
-            let Some(reference) = source.get("$ref") else { return Ok(source) };
-            let pointer = reference.as_str().and_then(|text| text.strip_prefix('#'));
-            let target = pointer.and_then(|pointer| self.document.pointer(pointer));
-            source = target.ok_or_else(|| Invalid::new(at, format!("{reference} is nothing in this document")))?;
-        }
-        Err(Invalid::new(at, "references that lead to references"))
+impl<'d> Part<'d> {
+    fn new(document: &'d Value, version: Version, side: Side, has_shapes: bool) -> Self {
+        let reading = Reading { document, version, side, is_open: false };
+        let shapes = has_shapes.then(|| Drawing::new(reading));
+        Self { document, schemas: Collected::new(reading), shapes }
     }
 
-    fn operation(&self, shared: &[&Value], source: &Value, at: &str) -> Result<Operation, Invalid> {
+    fn finish(self) -> Result<Checked, Invalid> {
+        Ok(Checked { schemas: self.schemas.compile()?, shapes: self.shapes.map(Drawing::finish).transpose()? })
+    }
+
+    /// What an object is, or what it refers to within the document.
+    pub(super) fn resolve(&self, source: &'d Value, at: &str) -> Result<&'d Value, Invalid> {
+        resolve(self.document, source, at)
+    }
+}
+
+fn resolve<'d>(document: &'d Value, source: &'d Value, at: &str) -> Result<&'d Value, Invalid> {
+    let mut source = source;
+    for _ in 0..8 {
+        let Some(reference) = source.get("$ref") else { return Ok(source) };
+        let pointer = reference.as_str().and_then(|text| text.strip_prefix('#'));
+        let target = pointer.and_then(|pointer| document.pointer(pointer));
+        source = target.ok_or_else(|| Invalid::new(at, format!("{reference} is nothing in this document")))?;
+    }
+    Err(Invalid::new(at, "references that lead to references"))
+}
+
+/// What compiling needs.
+struct Builder<'d> {
+    document: &'d Value,
+    requests: Part<'d>,
+    answers: Option<Part<'d>>,
+}
+
+impl<'d> Builder<'d> {
+    fn operation(&mut self, shared: &[&'d Value], source: &'d Value, at: &str) -> Result<Operation, Invalid> {
         let own = list(source.get("parameters"));
         let mut parameters: Vec<Parameter> = Vec::new();
         // What the operation says comes before what its path says.
         for (index, parameter) in own.iter().chain(shared).enumerate() {
             let at = format!("{at}/parameters/{index}");
-            let parameter = Parameter::compile(self, self.resolve(parameter, &at)?, &at)?;
+            let parameter = Parameter::compile(&mut self.requests, resolve(self.document, parameter, &at)?, &at)?;
             let is_known =
                 parameters.iter().any(|other| other.name == parameter.name && other.place == parameter.place);
             // These three are said elsewhere, and are ignored here.
@@ -92,9 +136,11 @@ impl Builder<'_> {
         }
         let body = source.get("requestBody").map(|body| {
             let at = format!("{at}/requestBody");
-            Body::compile(self, self.resolve(body, &at)?, &at)
+            Body::compile(&mut self.requests, resolve(self.document, body, &at)?, &at)
         });
-        Ok(Operation { parameters, body: body.transpose()? })
+        let body = body.transpose()?;
+        let answers = self.answers.as_mut().map(|part| Answers::compile(part, source, at)).transpose()?;
+        Ok(Operation { parameters, body, answers })
     }
 }
 
@@ -103,17 +149,21 @@ impl Spec {
     ///
     /// # Errors
     /// What is wrong with it, and where.
-    pub(super) fn read(text: &[u8]) -> Result<Self, String> {
+    pub(super) fn read(text: &[u8], wanted: Wanted) -> Result<Self, String> {
         let limits = Limits { bytes: LONGEST, depth: Limits::DEEPEST };
         let document =
             json::parse(text, limits).map_err(|error| format!("invalid JSON string provided, err: {error}"))?;
-        Self::compile(&document).map_err(|error| format!("failed to compile openapi spec, err: {error}"))
+        Self::compile(&document, wanted).map_err(|error| format!("failed to compile openapi spec, err: {error}"))
     }
 
     /// Compiles a document.
-    pub(super) fn compile(document: &Value) -> Result<Self, Invalid> {
+    pub(super) fn compile(document: &Value, wanted: Wanted) -> Result<Self, Invalid> {
         let version = Version::of(document)?;
-        let builder = Builder { document, schemas: RefCell::new(Collected::new(version)) };
+        let mut builder = Builder {
+            document,
+            requests: Part::new(document, version, Side::Request, wanted.request_members),
+            answers: wanted.answers.then(|| Part::new(document, version, Side::Answer, true)),
+        };
         let (mut tree, mut items) = (Paths::default(), Vec::new());
         for server in list(document.get("servers")) {
             let url = server.get("url").and_then(Value::as_str).unwrap_or_default();
@@ -129,7 +179,7 @@ impl Spec {
             }
             let at = format!("/paths/{}", escape(path));
             tree.add(path, items.len()).map_err(|reason| Invalid::new(&at, format!("the path {reason}")))?;
-            let item = builder.resolve(item, &at)?;
+            let item = resolve(document, item, &at)?;
             let shared = list(item.get("parameters"));
             let mut operations = HashMap::new();
             for method in ["get", "put", "post", "delete", "options", "head", "patch", "trace"] {
@@ -140,12 +190,19 @@ impl Spec {
             }
             items.push(operations);
         }
-        let schemas = builder.schemas.into_inner().compile(document)?;
-        Ok(Self { paths: tree, items, schemas })
+        let (requests, answers) = (builder.requests.finish()?, builder.answers.map(Part::finish).transpose()?);
+        Ok(Self { paths: tree, items, requests, answers })
+    }
+
+    /// What answers to a request have to be; `None` where there is no such operation.
+    pub(super) fn answers(&self, request: &Request) -> Option<(&Checked, &Answers)> {
+        let (item, _) = self.paths.find(&request.path)?;
+        let operation = self.items.get(item)?.get(request.method.as_str())?;
+        Some((self.answers.as_ref()?, operation.answers.as_ref()?))
     }
 
     /// Checks a request whose body, if it is looked at, is this.
-    pub(super) fn check(&self, request: &Request, body: &[u8], skipped: Skipped, is_strict: bool) -> Result<(), Wrong> {
+    pub(super) fn check(&self, request: &Request, body: &[u8], skipped: Skipped, look: Look) -> Result<Judged, Wrong> {
         let (item, path) = self.paths.find(&request.path).ok_or_else(|| Wrong::new("no such path"))?;
         let operation = self.items.get(item).and_then(|operations| operations.get(request.method.as_str()));
         let operation = operation.ok_or_else(|| Wrong::new("no such method of the path"))?;
@@ -157,12 +214,15 @@ impl Spec {
                 Place::Header | Place::Cookie => skipped.header,
             };
             if !is_skipped {
-                parameter.check(&self.schemas, request, &path, &query)?;
+                parameter.check(&self.requests.schemas, request, &path, &query)?;
             }
         }
         match &operation.body {
-            Some(schema) if !skipped.body => schema.check(&self.schemas, &request.fields, body, is_strict),
-            _ => Ok(()),
+            Some(schema) if !skipped.body && !body.is_empty() => {
+                Ok(schema.judge(&self.requests, &request.fields, body, look))
+            }
+            Some(schema) if !skipped.body && schema.is_required() => Err(Wrong::new("request body is missing")),
+            _ => Ok(Judged::default()),
         }
     }
 }

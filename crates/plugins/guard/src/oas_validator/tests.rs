@@ -3,7 +3,7 @@ use plugin::{Request, testing};
 use serde_json::{Value, json};
 
 fn compile(document: &Value) -> Result<Spec, Invalid> {
-    Spec::compile(document)
+    Spec::compile(document, Wanted { answers: true, request_members: true })
 }
 
 /// A document with one operation, `GET /a/{p}/{q}` or `POST /b`.
@@ -20,8 +20,12 @@ fn document(version: &str, parameters: &Value, body: &Value, schemas: &Value) ->
 
 const NOTHING: Skipped = Skipped { path: false, query: false, header: false, body: false };
 
+const LOOK: Look = Look { what: "request", is_strict: true, unknown: Unknown::Pass };
+
 fn check(spec: &Spec, request: &Request, body: &[u8]) -> Result<(), String> {
-    spec.check(request, body, NOTHING, true).map_err(|wrong| wrong.0)
+    spec.check(request, body, NOTHING, LOOK)
+        .map_err(|wrong| wrong.0)
+        .and_then(|judged| judged.wrong.map_or(Ok(()), |wrong| Err(wrong.0)))
 }
 
 #[test]
