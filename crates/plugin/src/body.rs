@@ -141,8 +141,16 @@ impl RequestBody {
     /// # Errors
     /// What reading it ended with; [`BodyError::NoBudget`] when too much of other requests is in memory.
     pub async fn gather(&mut self, max: u64) -> Result<bool, BodyError> {
+        self.gather_with(max, |_| true).await
+    }
+
+    /// The same, while `look` sees after each piece all that has come so far, and may end it.
+    ///
+    /// # Errors
+    /// As those of [`RequestBody::gather`].
+    pub async fn gather_with(&mut self, max: u64, mut look: impl FnMut(&[u8]) -> bool) -> Result<bool, BodyError> {
         let mut read = match &mut self.held {
-            Held::Whole(_) => return Ok(true),
+            Held::Whole(bytes) => return Ok(look(bytes)),
             Held::Start(start) if start.len() as u64 > max => return Ok(false),
             Held::Nothing if self.started => return Ok(false),
             Held::Start(start) => BytesMut::from(&**start),
@@ -153,13 +161,16 @@ impl RequestBody {
         {
             return Ok(false);
         }
+        if !read.is_empty() && !look(&read) {
+            return Ok(false);
+        }
         loop {
             match poll_fn(|cx| self.source.poll_frame(cx)).await? {
                 Frame::Data(data) => {
                     self.limits.take(data.len() as u64)?;
                     self.taken += data.len() as u64;
                     read.extend_from_slice(&data);
-                    if read.len() as u64 > max {
+                    if read.len() as u64 > max || !look(&read) {
                         self.held = Held::Start(read.freeze());
                         return Ok(false);
                     }

@@ -62,10 +62,10 @@ fn what_is_too_large_never_begins_to_go_upstream() {
         let head =
             "POST /a HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
         let mut client = gateway.client();
-        client.send(format!("{head}64\r\n{}\r\n1\r\n", "[".repeat(100)));
-        client.send("[\r\n");
+        client.send(format!("{head}64\r\n{}\r\n1\r\n", " ".repeat(100)));
+        client.send(" \r\n");
         assert_eq!(client.response().expect("an answer").status(), 413, "{plugins}");
-        assert_eq!(post(&gateway, "Content-Type: application/json\r\n", &[b'['; 101]).status(), 413, "{plugins}");
+        assert_eq!(post(&gateway, "Content-Type: application/json\r\n", &[b' '; 101]).status(), 413, "{plugins}");
     }
     assert_eq!(upstream.connections(), 0);
 }
@@ -118,4 +118,37 @@ fn the_access_log_shows_what_is_masked() {
     let seen = &upstream.wait_requests(1)[0];
     assert!(seen.start.contains("token=secret") && seen.get("x-key") == Some("secret"), "{seen:?}");
     assert_eq!(seen.text(), body);
+}
+
+#[test]
+fn json_is_refused_at_the_first_byte_that_is_wrong() {
+    let upstream = Upstream::hello();
+    let gateway = Gateway::start(json!({}));
+    gateway.put("routes/inspected", &route(&upstream, json!({ "json-limits": { "max_items": 10 } })));
+    for (piece, reason) in [
+        ("[".repeat(1000), "nested too deeply"),
+        ("[1,1,1,1,1,1,1,1,1,1,1".to_owned(), "too many items"),
+        ("{\"a\":1,\"a\"".to_owned(), "comes twice"),
+        ("{\"a\":1}}".to_owned(), "not JSON"),
+    ] {
+        for framing in ["Content-Length: 100000", "Transfer-Encoding: chunked"] {
+            let mut client = gateway.client();
+            client.send(format!("POST /a HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n"));
+            let is_chunked = framing.starts_with('T');
+            client.send(if is_chunked { format!("{:x}\r\n{piece}\r\n", piece.len()) } else { piece.clone() });
+            // The rest of the body never comes.
+            let answer = client.response().expect("an answer");
+            assert_eq!(answer.status(), 400, "{framing} {piece}");
+            assert!(answer.text().contains(reason), "{framing}: {}", answer.text());
+        }
+    }
+    // What is right so far is waited for, however small the pieces are.
+    let mut client = gateway.client();
+    client.send("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for byte in b"{\"a\": [\"\\ud83d\\ude00\xe2\x82\xac\", -1.5e3, true, null]}" {
+        client.send([b"1\r\n", &[*byte][..], b"\r\n"].concat());
+    }
+    client.send("0\r\n\r\n");
+    assert_eq!(client.response().expect("an answer").status(), 200);
+    assert_eq!(upstream.requests().len(), 1);
 }

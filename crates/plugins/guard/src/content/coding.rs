@@ -18,13 +18,22 @@ const UNKNOWN: Unreadable = Unreadable::new(415, "the content encoding of the re
 const MALFORMED: Unreadable = Unreadable::new(400, "the request body is not what its content encoding says");
 const TOO_LONG: Unreadable = Unreadable::new(413, "the decoded request body is too large");
 
-/// The body without the coding that `Content-Encoding` names; `None` where it names none.
-pub(super) fn decode(fields: &Fields, body: &[u8], room: HeldBody) -> Result<Option<HeldBody>, Unreadable> {
-    let mut names = fields
+/// Whether the fields name a coding.
+pub(super) fn is_coded(fields: &Fields) -> bool {
+    names(fields).next().is_some()
+}
+
+fn names(fields: &Fields) -> impl Iterator<Item = &[u8]> {
+    fields
         .get_all("content-encoding")
         .flat_map(|line| line.split(|&b| b == b','))
         .map(<[u8]>::trim_ascii)
-        .filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity"));
+        .filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity"))
+}
+
+/// The body without the coding that `Content-Encoding` names; `None` where it names none.
+pub(super) fn decode(fields: &Fields, body: &[u8], room: HeldBody) -> Result<Option<HeldBody>, Unreadable> {
+    let mut names = names(fields);
     let (name, second) = (names.next(), names.next());
     let Some(name) = name else { return Ok(None) };
     if second.is_some() {

@@ -44,6 +44,11 @@ impl From<BodyError> for Unreadable {
     }
 }
 
+/// Whether a body with these fields is coded.
+pub(crate) fn is_coded(fields: &Fields) -> bool {
+    coding::is_coded(fields)
+}
+
 /// A body without the coding that its fields name, at most `max` bytes long; `None` where they name none.
 pub(crate) fn decode(
     fields: &Fields,

@@ -8,17 +8,17 @@ mod suite;
 mod tests;
 
 use crate::{
-    content::{Content, Media},
+    content::{self, Content, Media, Unreadable},
     refusal,
 };
 use plugin::{
     BuildEnv, BuildError, Ctx, Hooks, Outcome, Plugin, PluginClass, Posture, Reply, Rewrite, RunPolicy, Spec, Step,
     Verdict,
 };
-use scanner::{Limits, scan};
+use scanner::{Limits, Scanner, Wrong};
 use serde::Deserialize;
 use std::sync::Arc;
-use wire::Fields;
+use wire::{BodyError, Fields};
 
 /// What is configured.
 #[derive(Debug, Deserialize)]
@@ -44,6 +44,18 @@ pub struct JsonLimits {
     max: usize,
     status: u16,
     message: Option<String>,
+}
+
+/// Why a body is refused.
+enum Fault {
+    Unreadable(Unreadable),
+    Wrong(Wrong),
+}
+
+impl From<Unreadable> for Fault {
+    fn from(unreadable: Unreadable) -> Self {
+        Self::Unreadable(unreadable)
+    }
 }
 
 impl Plugin for JsonLimits {
@@ -98,22 +110,51 @@ impl JsonLimits {
     }
 
     async fn check(&self, cx: &mut Ctx) -> Outcome {
-        let media = Media::of(&cx.request.fields);
-        let content = match Content::read(cx, self.max).await {
-            Ok(content) => content,
-            Err(unreadable) => return Ok(self.refuse(unreadable.status, unreadable.reason).into()),
+        let checked = match content::is_coded(&cx.request.fields) {
+            true => self.check_coded(cx).await,
+            false => self.check_as_it_comes(cx).await,
         };
-        // A request without a body may announce what it likes.
-        if cx.request.body.buffered().is_none_or(|body| body.is_empty()) {
-            return Ok(Verdict::Next);
-        }
-        if let Err(unreadable) = media {
-            return Ok(self.refuse(unreadable.status, unreadable.reason).into());
-        }
-        Ok(match scan(content.bytes(), &self.limits) {
+        Ok(match checked {
             Ok(()) => Verdict::Next,
-            Err(wrong) => self.refuse(400, &wrong.to_string()).into(),
+            Err(Fault::Unreadable(unreadable)) => self.refuse(unreadable.status, unreadable.reason).into(),
+            Err(Fault::Wrong(wrong)) => self.refuse(400, &wrong.to_string()).into(),
         })
+    }
+
+    /// Ends with the first byte that is wrong, whatever is still to come.
+    async fn check_as_it_comes(&self, cx: &mut Ctx) -> Result<(), Fault> {
+        let media = Media::of(&cx.request.fields).map(drop);
+        let mut scanner = Scanner::new(self.limits);
+        let mut fault = None;
+        let is_whole = cx.request.body.gather_with(self.max as u64, |text| {
+            let looked = match &media {
+                // A request without a body may announce what it likes.
+                Err(unreadable) if !text.is_empty() => Err(Fault::Unreadable(unreadable.clone())),
+                _ => scanner.advance(text).map_err(Fault::Wrong),
+            };
+            fault = looked.err();
+            fault.is_none()
+        });
+        let is_whole = is_whole.await.map_err(Unreadable::from)?;
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        let body = cx.request.body.buffered().filter(|body| is_whole && body.len() <= self.max);
+        match body.ok_or_else(|| Unreadable::from(BodyError::TooLarge(self.max as u64)))? {
+            body if body.is_empty() => Ok(()),
+            body => scanner.end(body).map_err(Fault::Wrong),
+        }
+    }
+
+    /// What its coding hides is looked at once it is whole.
+    async fn check_coded(&self, cx: &mut Ctx) -> Result<(), Fault> {
+        let media = Media::of(&cx.request.fields);
+        let content = Content::read(cx, self.max).await?;
+        if cx.request.body.buffered().is_none_or(|body| body.is_empty()) {
+            return Ok(());
+        }
+        media?;
+        Scanner::new(self.limits).end(content.bytes()).map_err(Fault::Wrong)
     }
 
     /// What is wrong with the JSON is answered as it is configured.

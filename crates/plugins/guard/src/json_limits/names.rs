@@ -1,27 +1,48 @@
 //! The names of the objects that are open, to find one that comes twice.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, hash_map::Entry},
+    hash::{BuildHasher, RandomState},
+    ops::Range,
+};
 
 /// So many names are compared one by one, which is faster than hashing them.
 const FEW: usize = 16;
 
-/// Names of open objects, those of the innermost last.
+/// Names of open objects, those of the innermost last: where they are in the text.
 #[derive(Debug, Default)]
-pub(super) struct Names<'a> {
-    all: Vec<Cow<'a, [u8]>>,
-    objects: Vec<Object<'a>>,
+pub(super) struct Names {
+    all: Vec<Name>,
+    objects: Vec<Object>,
+    /// Clients choose the names, so the hash has a key of its own.
+    hash: RandomState,
+}
+
+#[derive(Debug, Clone)]
+struct Name {
+    place: Range<usize>,
+    has_escapes: bool,
 }
 
 /// An open object.
 #[derive(Debug)]
-struct Object<'a> {
+struct Object {
     /// Where its names begin.
     start: usize,
-    /// Its names once they are many. Clients choose them, so the set has a key of its own.
-    many: Option<HashSet<Cow<'a, [u8]>>>,
+    /// Its names by their hashes, once they are many.
+    many: Option<HashMap<u64, Name>>,
 }
 
-impl<'a> Names<'a> {
+impl Name {
+    /// What it stands for. Its escapes are right.
+    fn read<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
+        let written = text.get(self.place.clone()).unwrap_or_default();
+        if self.has_escapes { Cow::Owned(unescape(written)) } else { Cow::Borrowed(written) }
+    }
+}
+
+impl Names {
     pub(super) fn enter(&mut self) {
         self.objects.push(Object { start: self.all.len(), many: None });
     }
@@ -32,20 +53,36 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Adds a name to the innermost object; whether it was not there. Its escapes are right.
-    pub(super) fn add(&mut self, name: &'a [u8], has_escapes: bool) -> bool {
-        let name = if has_escapes { Cow::Owned(unescape(name)) } else { Cow::Borrowed(name) };
-        let Some(object) = self.objects.last_mut() else { return true };
-        if let Some(many) = &mut object.many {
-            return many.insert(name);
-        }
-        let own = self.all.get(object.start..).unwrap_or_default();
-        if own.contains(&name) {
+    /// Adds a name to the innermost object; whether it was not there.
+    pub(super) fn add(&mut self, text: &[u8], place: Range<usize>, has_escapes: bool) -> bool {
+        let name = Name { place, has_escapes };
+        let read = name.read(text);
+        let Self { all, objects, hash } = self;
+        let Some(object) = objects.last_mut() else { return true };
+        let own = all.get(object.start..).unwrap_or_default();
+        if own.iter().any(|other| other.read(text) == read) {
             return false;
         }
-        self.all.push(name);
-        if self.all.len() - object.start > FEW {
-            object.many = Some(self.all.drain(object.start..).collect());
+        let Some(many) = &mut object.many else {
+            all.push(name);
+            if all.len() - object.start > FEW {
+                let mut many = HashMap::default();
+                let few: Vec<Name> = all.drain(object.start..).collect();
+                for name in few {
+                    let key = hash.hash_one(&*name.read(text));
+                    all.extend(many.insert(key, name));
+                }
+                object.many = Some(many);
+            }
+            return true;
+        };
+        match many.entry(hash.hash_one(&*read)) {
+            Entry::Vacant(entry) => {
+                entry.insert(name);
+            }
+            Entry::Occupied(entry) if entry.get().read(text) == read => return false,
+            // Two names of one hash: as good as never, and then they are compared one by one.
+            Entry::Occupied(_) => all.push(name),
         }
         true
     }

@@ -49,83 +49,80 @@ struct Open {
     count: usize,
 }
 
+/// What may come next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Value,
+    /// A first member or item, or the end of what was just opened.
+    First,
+    Name,
+    Colon,
+    /// What is behind a value.
+    Behind,
+}
+
+/// A text in quotes whose end was not seen yet.
+#[derive(Debug, Clone, Copy)]
+struct Quoted {
+    start: usize,
+    /// What was looked at of it.
+    at: usize,
+    has_escapes: bool,
+}
+
 /// Looks at a text that has to be one value.
 ///
 /// # Errors
 /// The first thing that is wrong.
+#[cfg(test)]
 pub(crate) fn scan(text: &[u8], limits: &Limits) -> Result<(), Wrong> {
-    std::str::from_utf8(text).map_err(|_| Wrong::Utf8)?;
-    Scanner { text, at: 0, limits, open: Vec::new(), names: Names::default() }.run()
+    Scanner::new(*limits).end(text)
 }
 
-struct Scanner<'a> {
-    text: &'a [u8],
+/// Looks at a text while it comes. Each byte is looked at once, but for a few of a token that is not whole yet.
+pub(crate) struct Scanner {
+    limits: Limits,
     at: usize,
-    limits: &'a Limits,
+    /// Up to here it is UTF-8.
+    valid: usize,
+    next: Next,
+    quoted: Option<Quoted>,
     open: Vec<Open>,
-    names: Names<'a>,
+    names: Names,
 }
 
-impl<'a> Scanner<'a> {
-    fn run(mut self) -> Result<(), Wrong> {
-        self.space();
-        loop {
-            // A value begins here.
-            match self.peek().ok_or(Wrong::Syntax)? {
-                b'{' => {
-                    self.enter(true)?;
-                    if self.peek() == Some(b'}') {
-                        self.leave();
-                    } else {
-                        self.name()?;
-                        continue;
-                    }
-                }
-                b'[' => {
-                    self.enter(false)?;
-                    if self.peek() == Some(b']') {
-                        self.leave();
-                    } else {
-                        self.item()?;
-                        continue;
-                    }
-                }
-                b'"' => drop(self.string(self.limits.string, Wrong::String)?),
-                b't' => self.word(b"true")?,
-                b'f' => self.word(b"false")?,
-                b'n' => self.word(b"null")?,
-                _ => self.number()?,
-            }
-            if !self.next_value()? {
-                return Ok(());
-            }
-        }
+impl Scanner {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, at: 0, valid: 0, next: Next::Value, quoted: None, open: Vec::new(), names: Names::default() }
     }
 
-    /// Goes on behind a value: to the next one, or to the end of the text.
-    fn next_value(&mut self) -> Result<bool, Wrong> {
-        loop {
-            self.space();
-            let Some(open) = self.open.last() else {
-                return if self.at == self.text.len() { Ok(false) } else { Err(Wrong::Syntax) };
-            };
-            match (self.peek(), open.is_object) {
-                (Some(b','), true) => {
-                    self.at += 1;
-                    self.space();
-                    self.name()?;
-                    return Ok(true);
-                }
-                (Some(b','), false) => {
-                    self.at += 1;
-                    self.space();
-                    self.item()?;
-                    return Ok(true);
-                }
-                (Some(b'}'), true) | (Some(b']'), false) => self.leave(),
-                _ => return Err(Wrong::Syntax),
-            }
+    /// Goes on with all that has come so far, of which more may come.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, whatever is still to come.
+    pub(crate) fn advance(&mut self, text: &[u8]) -> Result<(), Wrong> {
+        self.utf8(text, false)?;
+        Look { scanner: self, text, is_end: false }.run()
+    }
+
+    /// Goes on to the end.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub(crate) fn end(mut self, text: &[u8]) -> Result<(), Wrong> {
+        self.utf8(text, true)?;
+        Look { scanner: &mut self, text, is_end: true }.run()?;
+        let is_whole = self.next == Next::Behind && self.open.is_empty() && self.quoted.is_none();
+        if is_whole { Ok(()) } else { Err(Wrong::Syntax) }
+    }
+
+    fn utf8(&mut self, text: &[u8], is_end: bool) -> Result<(), Wrong> {
+        match std::str::from_utf8(text.get(self.valid..).unwrap_or_default()) {
+            Ok(_) => self.valid = text.len(),
+            Err(error) if error.error_len().is_none() && !is_end => self.valid += error.valid_up_to(),
+            Err(_) => return Err(Wrong::Utf8),
         }
+        Ok(())
     }
 
     fn enter(&mut self, is_object: bool) -> Result<(), Wrong> {
@@ -137,7 +134,7 @@ impl<'a> Scanner<'a> {
             self.names.enter();
         }
         self.at += 1;
-        self.space();
+        self.next = Next::First;
         Ok(())
     }
 
@@ -147,150 +144,289 @@ impl<'a> Scanner<'a> {
             self.names.leave();
         }
         self.at += 1;
+        self.next = Next::Behind;
     }
 
-    fn item(&mut self) -> Result<(), Wrong> {
-        self.count(self.limits.items, Wrong::Items)
-    }
-
-    fn count(&mut self, most: usize, wrong: Wrong) -> Result<(), Wrong> {
+    /// Another member or item begins.
+    fn count(&mut self) -> Result<(), Wrong> {
+        let Limits { members, items, .. } = self.limits;
         let open = self.open.last_mut().ok_or(Wrong::Syntax)?;
         open.count += 1;
-        if open.count > most { Err(wrong) } else { Ok(()) }
+        match open.is_object {
+            true if open.count > members => Err(Wrong::Members),
+            false if open.count > items => Err(Wrong::Items),
+            _ => Ok(()),
+        }
     }
 
-    /// A name and its colon.
-    fn name(&mut self) -> Result<(), Wrong> {
-        if self.peek() != Some(b'"') {
-            return Err(Wrong::Syntax);
-        }
-        self.count(self.limits.members, Wrong::Members)?;
-        let (name, has_escapes) = self.string(self.limits.name, Wrong::Name)?;
-        if !self.limits.allows_duplicates && !self.names.add(name, has_escapes) {
-            return Err(Wrong::Duplicate);
-        }
-        if has_escapes && memchr::memmem::find(name, b"\\u0000").is_some() {
-            return Err(Wrong::Nul);
-        }
-        self.space();
-        if self.peek() != Some(b':') {
-            return Err(Wrong::Syntax);
-        }
-        self.at += 1;
-        self.space();
+    fn is_in_object(&self) -> bool {
+        self.open.last().is_some_and(|open| open.is_object)
+    }
+}
+
+/// A scanner before what there is of its text. What gives `None` needs bytes that have not come.
+struct Look<'a> {
+    scanner: &'a mut Scanner,
+    text: &'a [u8],
+    is_end: bool,
+}
+
+/// A part of a text that is whole, if it is.
+type Whole<T> = Result<Option<T>, Wrong>;
+
+impl<'a> Look<'a> {
+    fn run(mut self) -> Result<(), Wrong> {
+        while self.step()?.is_some() {}
         Ok(())
     }
 
-    /// A text in quotes: what is between them, and whether anything in it is escaped.
-    fn string(&mut self, most: usize, wrong: Wrong) -> Result<(&'a [u8], bool), Wrong> {
-        let start = self.at + 1;
-        let (mut at, mut has_escapes) = (start, false);
-        loop {
-            at = special(self.text, at);
-            match self.text.get(at) {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    has_escapes = true;
-                    at = self.escape(at + 1)?;
+    /// Goes over one token.
+    fn step(&mut self) -> Whole<()> {
+        if self.scanner.quoted.is_none() {
+            self.space();
+        }
+        let Some(byte) = self.peek() else { return Ok(None) };
+        match self.scanner.next {
+            Next::Value => self.value(byte),
+            Next::Name => self.name(),
+            Next::First => match (byte, self.scanner.is_in_object()) {
+                (b'}', true) | (b']', false) => {
+                    self.scanner.leave();
+                    Ok(Some(()))
                 }
-                _ => return Err(Wrong::Syntax),
+                (b'"', true) | (_, false) => self.begin(),
+                _ => Err(Wrong::Syntax),
+            },
+            Next::Colon => {
+                if byte != b':' {
+                    return Err(Wrong::Syntax);
+                }
+                self.scanner.at += 1;
+                self.scanner.next = Next::Value;
+                Ok(Some(()))
             }
-            if at - start > most {
+            Next::Behind => match (byte, self.scanner.open.last().map(|open| open.is_object)) {
+                (b',', Some(_)) => {
+                    self.scanner.at += 1;
+                    self.begin()
+                }
+                (b'}', Some(true)) | (b']', Some(false)) => {
+                    self.scanner.leave();
+                    Ok(Some(()))
+                }
+                _ => Err(Wrong::Syntax),
+            },
+        }
+    }
+
+    /// A member or an item.
+    fn begin(&mut self) -> Whole<()> {
+        self.scanner.next = if self.scanner.is_in_object() { Next::Name } else { Next::Value };
+        self.scanner.count()?;
+        Ok(Some(()))
+    }
+
+    fn value(&mut self, byte: u8) -> Whole<()> {
+        let is_whole = match byte {
+            // Within a text any byte may come.
+            _ if self.scanner.quoted.is_some() => self.string(self.scanner.limits.string, Wrong::String)?.is_some(),
+            b'{' | b'[' => {
+                self.scanner.enter(byte == b'{')?;
+                return Ok(Some(()));
+            }
+            b'"' => self.string(self.scanner.limits.string, Wrong::String)?.is_some(),
+            b't' => self.word(b"true")?.is_some(),
+            b'f' => self.word(b"false")?.is_some(),
+            b'n' => self.word(b"null")?.is_some(),
+            _ => self.number()?.is_some(),
+        };
+        if !is_whole {
+            return Ok(None);
+        }
+        self.scanner.next = Next::Behind;
+        Ok(Some(()))
+    }
+
+    fn name(&mut self) -> Whole<()> {
+        if self.scanner.quoted.is_none() && self.peek() != Some(b'"') {
+            return Err(Wrong::Syntax);
+        }
+        let Some(quoted) = self.string(self.scanner.limits.name, Wrong::Name)? else { return Ok(None) };
+        let Quoted { start, at: end, has_escapes } = quoted;
+        let scanner = &mut *self.scanner;
+        if !scanner.limits.allows_duplicates && !scanner.names.add(self.text, start..end, has_escapes) {
+            return Err(Wrong::Duplicate);
+        }
+        let name = self.text.get(start..end).unwrap_or_default();
+        if has_escapes && memchr::memmem::find(name, b"\\u0000").is_some() {
+            return Err(Wrong::Nul);
+        }
+        scanner.next = Next::Colon;
+        Ok(Some(()))
+    }
+
+    /// A text in quotes: where it is between them, and whether anything in it is escaped.
+    fn string(&mut self, most: usize, wrong: Wrong) -> Whole<Quoted> {
+        let start = self.scanner.at + 1;
+        let mut quoted = self.scanner.quoted.take().unwrap_or(Quoted { start, at: start, has_escapes: false });
+        loop {
+            quoted.at = special(self.text, quoted.at);
+            let is_whole = match self.text.get(quoted.at) {
+                Some(b'"') => true,
+                Some(b'\\') => {
+                    quoted.has_escapes = true;
+                    match self.escape(quoted.at + 1)? {
+                        Some(at) => quoted.at = at,
+                        None => return self.later(quoted),
+                    }
+                    false
+                }
+                Some(_) => return Err(Wrong::Syntax),
+                None if self.is_end => return Err(Wrong::Syntax),
+                None if quoted.at - quoted.start > most => return Err(wrong),
+                None => return self.later(quoted),
+            };
+            if quoted.at - quoted.start > most {
                 return Err(wrong);
             }
+            if is_whole {
+                self.scanner.at = quoted.at + 1;
+                return Ok(Some(quoted));
+            }
         }
-        if at - start > most {
-            return Err(wrong);
+    }
+
+    /// Goes on there when more has come.
+    fn later<T>(&mut self, quoted: Quoted) -> Whole<T> {
+        if self.is_end {
+            return Err(Wrong::Syntax);
         }
-        self.at = at + 1;
-        Ok((self.text.get(start..at).unwrap_or_default(), has_escapes))
+        self.scanner.quoted = Some(quoted);
+        Ok(None)
     }
 
     /// Where the text goes on behind an escape whose backslash is before `at`.
-    fn escape(&self, at: usize) -> Result<usize, Wrong> {
-        match self.text.get(at).ok_or(Wrong::Syntax)? {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(at + 1),
+    fn escape(&self, at: usize) -> Whole<usize> {
+        let Some(byte) = self.text.get(at) else { return Ok(None) };
+        match byte {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(Some(at + 1)),
             b'u' => match self.unit(at + 1)? {
-                0xDC00..=0xDFFF => Err(Wrong::Surrogate),
-                0xD800..=0xDBFF => {
-                    let is_escape = self.text.get(at + 5..at + 7) == Some(b"\\u");
-                    match is_escape.then(|| self.unit(at + 7)).ok_or(Wrong::Surrogate)?? {
-                        0xDC00..=0xDFFF => Ok(at + 11),
-                        _ => Err(Wrong::Surrogate),
+                None => Ok(None),
+                Some(0xDC00..=0xDFFF) => Err(Wrong::Surrogate),
+                Some(0xD800..=0xDBFF) => {
+                    for (index, expected) in [(at + 5, b'\\'), (at + 6, b'u')] {
+                        match self.text.get(index) {
+                            Some(byte) if *byte == expected => {}
+                            // Half of a pair is what is wrong, also where nothing follows it.
+                            None if !self.is_end => return Ok(None),
+                            _ => return Err(Wrong::Surrogate),
+                        }
+                    }
+                    match self.unit(at + 7)? {
+                        None => Ok(None),
+                        Some(0xDC00..=0xDFFF) => Ok(Some(at + 11)),
+                        Some(_) => Err(Wrong::Surrogate),
                     }
                 }
-                _ => Ok(at + 5),
+                Some(_) => Ok(Some(at + 5)),
             },
             _ => Err(Wrong::Syntax),
         }
     }
 
     /// Four hexadecimal digits.
-    fn unit(&self, at: usize) -> Result<u32, Wrong> {
-        let digits = self.text.get(at..at + 4).ok_or(Wrong::Syntax)?;
-        digits.iter().try_fold(0, |unit, &b| {
-            let digit = char::from(b).to_digit(16).ok_or(Wrong::Syntax)?;
-            Ok(unit << 4 | digit)
-        })
+    fn unit(&self, at: usize) -> Whole<u32> {
+        let mut unit = 0;
+        for index in at..at + 4 {
+            let Some(byte) = self.text.get(index) else { return Ok(None) };
+            unit = unit << 4 | char::from(*byte).to_digit(16).ok_or(Wrong::Syntax)?;
+        }
+        Ok(Some(unit))
     }
 
-    fn number(&mut self) -> Result<(), Wrong> {
-        let start = self.at;
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        match self.peek() {
-            Some(b'0') => self.at += 1,
-            _ => self.digits()?,
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        let has_exponent = matches!(self.peek(), Some(b'e' | b'E'));
-        if has_exponent {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        let number = self.text.get(start..self.at).unwrap_or_default();
-        if number.len() > self.limits.number {
+    fn number(&mut self) -> Whole<()> {
+        let start = self.scanner.at;
+        let mut at = start;
+        let whole = self.digits_of_number(&mut at)?;
+        // Behind its last digit there may be another one.
+        let is_whole = whole.is_some() && (self.is_end || at < self.text.len());
+        let number = self.text.get(start..at).unwrap_or_default();
+        if number.len() > self.scanner.limits.number {
             return Err(Wrong::Number);
         }
+        if !is_whole {
+            return if self.is_end { Err(Wrong::Syntax) } else { Ok(None) };
+        }
         // The largest float has 309 digits.
+        let has_exponent = number.iter().any(|b| matches!(b, b'e' | b'E'));
         if (has_exponent || number.len() > 300) && !is_finite(number) {
             return Err(Wrong::Range);
         }
-        Ok(())
+        self.scanner.at = at;
+        Ok(Some(()))
+    }
+
+    /// As far as there is a number; `None` where a digit has to follow and nothing does.
+    fn digits_of_number(&self, at: &mut usize) -> Whole<()> {
+        let peek = |at: usize| self.text.get(at);
+        if peek(*at) == Some(&b'-') {
+            *at += 1;
+        }
+        match peek(*at) {
+            Some(b'0') => *at += 1,
+            _ => {
+                if self.digits(at)?.is_none() {
+                    return Ok(None);
+                }
+            }
+        }
+        if peek(*at) == Some(&b'.') {
+            *at += 1;
+            if self.digits(at)?.is_none() {
+                return Ok(None);
+            }
+        }
+        if matches!(peek(*at), Some(b'e' | b'E')) {
+            *at += 1;
+            if matches!(peek(*at), Some(b'+' | b'-')) {
+                *at += 1;
+            }
+            return self.digits(at);
+        }
+        Ok(Some(()))
     }
 
     /// At least one digit.
-    fn digits(&mut self) -> Result<(), Wrong> {
-        let start = self.at;
-        while self.peek().is_some_and(|b| b.is_ascii_digit()) {
-            self.at += 1;
+    fn digits(&self, at: &mut usize) -> Whole<()> {
+        let rest = self.text.get(*at..).unwrap_or_default();
+        let count = rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
+        *at += count;
+        match (count, rest.len()) {
+            (0, 0) => Ok(None),
+            (0, _) => Err(Wrong::Syntax),
+            _ => Ok(Some(())),
         }
-        if self.at == start { Err(Wrong::Syntax) } else { Ok(()) }
     }
 
-    fn word(&mut self, word: &[u8]) -> Result<(), Wrong> {
-        if self.text.get(self.at..self.at + word.len()) != Some(word) {
-            return Err(Wrong::Syntax);
+    fn word(&mut self, word: &[u8]) -> Whole<()> {
+        let rest = self.text.get(self.scanner.at..).unwrap_or_default();
+        if rest.starts_with(word) {
+            self.scanner.at += word.len();
+            return Ok(Some(()));
         }
-        self.at += word.len();
-        Ok(())
+        if word.starts_with(rest) && !self.is_end { Ok(None) } else { Err(Wrong::Syntax) }
     }
 
     fn space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-            self.at += 1;
+            self.scanner.at += 1;
         }
     }
 
+    /// The byte at which to go on.
     fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
+        let at = self.scanner.quoted.map_or(self.scanner.at, |quoted| quoted.at);
+        self.text.get(at).copied()
     }
 }
 

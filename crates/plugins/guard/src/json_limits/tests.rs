@@ -1,7 +1,7 @@
 use super::*;
 use model::json;
 use proptest::prelude::*;
-use scanner::Wrong;
+use scanner::{Wrong, scan};
 
 const WIDE: Limits = Limits {
     depth: 127,
@@ -186,7 +186,88 @@ fn document() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
+/// What is found when the text comes in pieces that end at these places.
+fn scan_pieces(text: &[u8], limits: &Limits, mut ends: Vec<usize>) -> Result<(), Wrong> {
+    ends.sort_unstable();
+    let mut scanner = Scanner::new(*limits);
+    for end in ends {
+        scanner.advance(&text[..end])?;
+    }
+    scanner.end(text)
+}
+
+#[test]
+fn what_is_wrong_is_found_before_the_text_ends() {
+    let limits = Limits { depth: 3, members: 2, items: 2, string: 4, name: 2, number: 3, allows_duplicates: false };
+    for (text, expected) in [
+        (&b"[[["[..], Ok(())),
+        (b"[[[[", Err(Wrong::Depth)),
+        (b"[1,2,", Err(Wrong::Items)),
+        (b"{\"a\":1,\"b\":2,\"", Err(Wrong::Members)),
+        (b"\"abcd", Ok(())),
+        (b"\"abcde", Err(Wrong::String)),
+        (b"{\"abc", Err(Wrong::Name)),
+        (b"123", Ok(())),
+        (b"1234", Err(Wrong::Number)),
+        (b"tr", Ok(())),
+        (b"tx", Err(Wrong::Syntax)),
+        (b"-", Ok(())),
+        (b"-x", Err(Wrong::Syntax)),
+        (b"1.", Ok(())),
+        (b"{\"a\":1,\"a\"", Err(Wrong::Duplicate)),
+        (b"\"\\ud8", Ok(())),
+        (b"\"\\ux", Err(Wrong::Syntax)),
+        (b"\"\xe2\x82", Ok(())),
+        (b"\"\xe2\x28", Err(Wrong::Utf8)),
+        (b"1 2", Err(Wrong::Syntax)),
+        (b"", Ok(())),
+    ] {
+        let mut scanner = Scanner::new(limits);
+        assert_eq!(scanner.advance(text), expected, "{}", String::from_utf8_lossy(text));
+    }
+    let wide = Limits { string: usize::MAX, ..limits };
+    let mut scanner = Scanner::new(wide);
+    assert_eq!(scanner.advance(b"\"\\ud800"), Ok(()));
+    assert_eq!(scanner.advance(b"\"\\ud800\\"), Ok(()));
+    assert_eq!(scanner.advance(b"\"\\ud800\\n"), Err(Wrong::Surrogate));
+}
+
+/// A byte at a time costs no more than the text is long, whatever is in it.
+#[test]
+fn pieces_are_not_looked_at_again() {
+    let name = "n".repeat(300_000);
+    let text = format!("{{\"{name}\":\"{name}\",\"a\":{}1{}}}", " ".repeat(300_000), " ".repeat(300_000));
+    let mut scanner = Scanner::new(WIDE);
+    let begun = std::time::Instant::now();
+    for end in (0..text.len()).step_by(100) {
+        // What is checked is that this ends: 12,000 times 1.2 MB would take minutes here.
+        assert_eq!(scanner.advance(&text.as_bytes()[..end]), Ok(()));
+    }
+    assert_eq!(scanner.end(text.as_bytes()), Ok(()));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
 proptest! {
+    /// A text that comes in pieces is taken where it is taken whole; if it is not, what is wrong may be seen earlier.
+    #[test]
+    fn pieces_are_one_text(
+        value in document(),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), prop::sample::select(b"{}[]\",:\\ u0e-.\x00\xffa".to_vec())), 0..3),
+        ends in proptest::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let mut text = value.to_string().into_bytes();
+        for (at, byte) in changes {
+            let at = at.index(text.len());
+            text[at] = byte;
+        }
+        let ends: Vec<usize> = ends.into_iter().map(|end| end.index(text.len() + 1)).collect();
+        let limits = Limits { depth: 4, members: 4, items: 4, string: 12, name: 3, number: 12, allows_duplicates: false };
+        for limits in [limits, WIDE] {
+            let (whole, pieces) = (scan(&text, &limits), scan_pieces(&text, &limits, ends.clone()));
+            prop_assert_eq!(whole.is_ok(), pieces.is_ok(), "{:?} {:?}: {:?}, {:?}", String::from_utf8_lossy(&text), ends, whole, pieces);
+        }
+    }
+
     /// What a parser takes is taken, and what it refuses is refused, also after some bytes were changed.
     #[test]
     fn the_scanner_and_a_parser_agree(
