@@ -35,6 +35,16 @@ pub struct Contents {
     pub plugins: Option<Vec<String>>,
 }
 
+/// What a version of a file says.
+#[allow(missing_debug_implementations)] // it may hold secrets
+pub enum Version {
+    /// All of it.
+    Whole(Contents),
+    /// What of it says something else than in the version that was read before. Nothing else changed: no document came, went,
+    /// or stands in another place.
+    Changed(Vec<Declared>),
+}
+
 /// A document that a file declares.
 #[derive(Clone, PartialEq)]
 #[allow(missing_debug_implementations)] // it may hold secrets
@@ -88,7 +98,10 @@ pub fn read(
     is_lenient: bool,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Contents, Refused> {
-    read_again(text, format, is_lenient, env, &mut Known::default())
+    match read_again(text, format, is_lenient, env, &mut Known::default())? {
+        Version::Whole(contents) => Ok(contents),
+        Version::Changed(documents) => Ok(Contents { documents, plugins: None }),
+    }
 }
 
 /// Like [`read`], of a file that was read before: what is as it was is not parsed again. `known` is of its last version.
@@ -98,16 +111,16 @@ pub fn read_again(
     is_lenient: bool,
     env: &dyn Fn(&str) -> Option<String>,
     known: &mut Known,
-) -> Result<Contents, Refused> {
+) -> Result<Version, Refused> {
     match format {
         Format::Yaml => {
             if !text.trim_end().ends_with("#END") {
                 return Err(Refused::NoEnd);
             }
             let text = substitute(text, env)?;
-            known.read(&text, is_lenient).unwrap_or_else(|| read_yaml(&text, is_lenient))
+            known.read(&text, is_lenient).unwrap_or_else(|| read_yaml(&text, is_lenient).map(Version::Whole))
         }
-        Format::Json => read_json(text, is_lenient, env),
+        Format::Json => read_json(text, is_lenient, env).map(Version::Whole),
     }
 }
 

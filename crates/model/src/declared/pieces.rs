@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Contents, Declared, Reader, Refused, fill_plugins, section};
+use super::{Declared, Reader, Refused, Version, fill_plugins, section};
 use crate::documents::Key;
 use crate::yaml::{self, Item};
 
@@ -20,7 +20,18 @@ use crate::yaml::{self, Item};
 #[allow(missing_debug_implementations)] // it may hold secrets
 pub struct Known {
     hashers: [RandomState; 2],
-    items: HashMap<u128, Remembered>,
+    items: HashMap<u128, Remembered, foldhash::fast::RandomState>,
+    /// How the items stand in the file, where each of them is a document of its own.
+    outline: Option<Outline>,
+}
+
+/// What has to stay the same for the documents to be the same but for those whose items changed.
+struct Outline {
+    /// The sections, how many items each has, and where they begin.
+    sections: Vec<(String, usize, usize)>,
+    /// The items of all sections, one after the other.
+    hashes: Vec<u128>,
+    nodes: usize,
 }
 
 #[derive(Clone)]
@@ -32,6 +43,7 @@ struct Remembered {
     index: usize,
     /// On which of its lines its value begins, from 0.
     line: usize,
+    lines: usize,
     nodes: usize,
 }
 
@@ -41,17 +53,31 @@ struct Section<'a> {
     items: Vec<(usize, &'a str)>,
 }
 
+impl Section<'_> {
+    /// The line of its first item.
+    fn begin(&self) -> usize {
+        self.items.first().map_or(0, |(line, _)| *line)
+    }
+}
+
 impl Known {
     /// The file's contents; `None` when it has to be parsed whole.
-    pub(super) fn read(&mut self, text: &str, is_lenient: bool) -> Option<Result<Contents, Refused>> {
+    pub(super) fn read(&mut self, text: &str, is_lenient: bool) -> Option<Result<Version, Refused>> {
+        let outline = self.outline.take();
         let sections = split(text)?;
+        let hashes: Vec<u128> = sections.iter().flat_map(|section| self.hashes(section)).collect();
+        if let Some(outline) = outline
+            && let Some(changed) = self.changed(outline, &sections, &hashes)
+        {
+            return Some(Ok(Version::Changed(changed)));
+        }
         let mut reader = Reader { is_lenient, ..Reader::default() };
-        let mut now: HashMap<u128, Remembered> = HashMap::with_capacity(self.items.len());
+        let mut now = HashMap::with_capacity_and_hasher(self.items.len(), Default::default());
         let mut nodes = 0;
+        let mut rest = hashes.iter().copied();
         for Section { name, items } in &sections {
             let is_kept = section(name).is_some();
-            for (at, (line, piece)) in items.iter().enumerate() {
-                let hash = self.hash(name, piece);
+            for ((at, (line, piece)), hash) in items.iter().enumerate().zip(&mut rest) {
                 let known = self.items.remove(&hash).or_else(|| now.get(&hash).cloned());
                 let known = known.filter(|known| is_kept && (!known.key.is_positional() || known.index == at));
                 if let Some(known) = known {
@@ -69,7 +95,8 @@ impl Known {
                 reader.item(Item { section, line: line + within, value });
                 if let Some(Declared { key, text, problem, .. }) = reader.contents.documents.get(before) {
                     let (key, text, problem) = (key.clone(), text.clone(), problem.clone());
-                    now.insert(hash, Remembered { key, text, problem, index: at, line: within, nodes: count });
+                    let lines = count_lines(piece);
+                    now.insert(hash, Remembered { key, text, problem, index: at, line: within, lines, nodes: count });
                 }
             }
         }
@@ -77,18 +104,75 @@ impl Known {
             return None;
         }
         self.items = now;
+        let outlined = sections.iter().map(|section| (section.name.to_owned(), section.items.len(), section.begin()));
+        let outlined = outlined.collect();
         let rest = sections.iter().map(|section| {
             let left = if section.items.is_empty() { Value::Null } else { Value::Array(Vec::new()) };
             (section.name.to_owned(), left)
         });
         reader.rest(Value::Object(rest.collect::<Map<_, _>>()));
-        Some(reader.finish())
+        let contents = reader.finish();
+        if let Ok(contents) = &contents
+            && contents.documents.len() == hashes.len()
+            && self.items.len() == hashes.len()
+        {
+            self.outline = Some(Outline { sections: outlined, hashes, nodes });
+        }
+        Some(contents.map(Version::Whole))
     }
 
-    /// Two hashes with keys of their own: nobody can find texts that share both.
-    fn hash(&self, section: &str, piece: &str) -> u128 {
-        let [one, two] = self.hashers.each_ref().map(|hasher| u128::from(hasher.hash_one((section, piece))));
-        one << 64 | two
+    /// The documents whose items changed, where all others stand as they stood, on the same lines, and no key changed.
+    fn changed(&mut self, mut outline: Outline, sections: &[Section<'_>], hashes: &[u128]) -> Option<Vec<Declared>> {
+        let is_alike = |(section, (name, count, begin)): (&Section<'_>, &(String, usize, usize))| {
+            section.name == name && section.items.len() == *count && section.begin() == *begin
+        };
+        if sections.len() != outline.sections.len() || !sections.iter().zip(&outline.sections).all(is_alike) {
+            return None;
+        }
+        let places = sections.iter().flat_map(|Section { name, items }| {
+            items.iter().enumerate().map(move |(index, (line, piece))| (*name, index, *line, *piece))
+        });
+        let mut changed = Vec::new();
+        for ((name, index, line, piece), (hash, old_hash)) in places.zip(hashes.iter().zip(&mut outline.hashes)) {
+            if hash == old_hash {
+                continue;
+            }
+            let old = self.items.get(old_hash)?;
+            if self.items.contains_key(hash) || count_lines(piece) != old.lines {
+                return None;
+            }
+            let (Item { section, line: within, mut value }, nodes) = yaml::parse_piece(name, piece)?;
+            fill_plugins(&mut value);
+            let mut reader =
+                Reader { items: index, kind: super::section(name), section: section.clone(), ..Reader::default() };
+            reader.item(Item { section, line: line + within, value });
+            let mut documents = reader.finish().ok()?.documents.into_iter();
+            let (Some(declared), None) = (documents.next(), documents.next()) else { return None };
+            if declared.key != old.key || within != old.line {
+                return None;
+            }
+            outline.nodes = (outline.nodes + nodes).saturating_sub(old.nodes);
+            let Declared { key, text, problem, .. } = declared.clone();
+            let now = Remembered { key, text, problem, index, line: within, lines: old.lines, nodes };
+            self.items.remove(old_hash);
+            self.items.insert(*hash, now);
+            *old_hash = *hash;
+            changed.push(declared);
+        }
+        if outline.nodes > yaml::NODE_LIMIT {
+            return None;
+        }
+        self.outline = Some(outline);
+        Some(changed)
+    }
+
+    /// Of each item two hashes with keys of their own: nobody can find texts that share both.
+    fn hashes<'a>(&'a self, section: &'a Section<'_>) -> impl Iterator<Item = u128> + 'a {
+        let name = section.name;
+        section.items.iter().map(move |(_, piece)| {
+            let [one, two] = self.hashers.each_ref().map(|hasher| u128::from(hasher.hash_one((name, piece))));
+            one << 64 | two
+        })
     }
 }
 
@@ -133,6 +217,10 @@ fn split(text: &str) -> Option<Vec<Section<'_>>> {
         sections.last_mut()?.items.push((line, text.get(begin..)?));
     }
     Some(sections)
+}
+
+fn count_lines(piece: &str) -> usize {
+    memchr::memchr_iter(b'\n', piece.as_bytes()).count()
 }
 
 fn is_name(name: &str) -> bool {

@@ -198,15 +198,46 @@ fn shown(contents: &Result<Contents, Refused>) -> Result<Vec<Shown>, String> {
     Ok(shown)
 }
 
-/// Item by item comes to the same as all at once, or is not tried.
-fn compare(text: &str, known: &mut Known) -> bool {
-    let piecewise = known.read(text, false);
-    let whole = read_yaml(text, false);
-    match &piecewise {
-        Some(piecewise) => assert_eq!(shown(piecewise), shown(&whole), "{text}"),
-        None => assert!(read_again(&format!("{text}#END"), Format::Yaml, false, &env, known).is_ok() == whole.is_ok()),
+/// A file that is read again and again, and what it said last.
+#[derive(Default)]
+struct Followed {
+    known: Known,
+    documents: Vec<Declared>,
+    plugins: Option<Vec<String>>,
+    /// How many versions were the one before with some documents changed.
+    changed: usize,
+}
+
+impl Followed {
+    /// Item by item comes to the same as all at once, or is not tried.
+    fn compare(&mut self, text: &str) -> bool {
+        let piecewise = self.known.read(text, false);
+        let whole = read_yaml(text, false);
+        let is_piecewise = piecewise.is_some();
+        let now = match piecewise {
+            Some(Ok(Version::Whole(contents))) => Ok(contents),
+            Some(Ok(Version::Changed(changed))) => {
+                self.changed += 1;
+                for declared in changed {
+                    let old = self.documents.iter_mut().find(|old| old.key == declared.key).expect("it was there");
+                    *old = declared;
+                }
+                Ok(Contents { documents: self.documents.clone(), plugins: self.plugins.clone() })
+            }
+            Some(Err(refused)) => Err(refused),
+            None => {
+                let again = read_again(&format!("{text}#END"), Format::Yaml, false, &env, &mut self.known);
+                assert_eq!(again.is_ok(), whole.is_ok(), "{text}");
+                read_yaml(text, false)
+            }
+        };
+        assert_eq!(shown(&now), shown(&whole), "{text}");
+        match now {
+            Ok(Contents { documents, plugins }) => (self.documents, self.plugins) = (documents, plugins),
+            Err(_) => self.known = Known::default(),
+        }
+        is_piecewise
     }
-    piecewise.is_some()
 }
 
 #[test]
@@ -234,17 +265,43 @@ fn files_of_the_plainest_shape_are_read_item_by_item() {
         ("- id: 1\n", false),
         ("", true),
     ] {
-        assert_eq!(compare(text, &mut Known::default()), is_piecewise, "{text}");
+        assert_eq!(Followed::default().compare(text), is_piecewise, "{text}");
     }
 }
 
 #[test]
 fn an_item_that_moved_is_the_same_unless_its_place_is_its_name() {
-    let mut known = Known::default();
+    let mut followed = Followed::default();
     let item = |id: &str| format!("- {{{id}uri: /a}}\n");
     for order in [[item("id: 1, "), item(""), item("id: 2, ")], [item("id: 2, "), item("id: 1, "), item("")]] {
-        assert!(compare(&format!("routes:\n{}", order.concat()), &mut known));
-        assert!(compare(&format!("\n\nroutes:\n{}services:\n{}", order.concat(), item("id: 1, ")), &mut known));
+        assert!(followed.compare(&format!("routes:\n{}", order.concat())));
+        assert!(followed.compare(&format!("\n\nroutes:\n{}services:\n{}", order.concat(), item("id: 1, "))));
+    }
+}
+
+#[test]
+fn of_a_file_with_another_line_only_that_document_is_read() {
+    let mut followed = Followed::default();
+    let file = |a: &str, b: &str, c: &str| {
+        format!("routes:\n- id: 1\n  uri: {a}\n- uri: {b}\nservices:\n- id: s\n  name: {c}\n")
+    };
+    assert!(followed.compare(&file("/a", "/b", "c")));
+    for (desc, text, changed) in [
+        ("the same", file("/a", "/b", "c"), 1),
+        ("one", file("/x", "/b", "c"), 2),
+        ("without an id", file("/x", "/y", "c"), 3),
+        ("two, and one back", file("/a", "/y", "d"), 4),
+        ("a comment more", file("/a # note\n  # another", "/y", "d"), 4),
+        ("another id", file("/a", "/y", "d").replace("id: s", "id: t"), 4),
+        ("another line before the first", file("/a", "/y", "d").replace("routes:\n", "routes:\n\n"), 4),
+        ("no document", file("/a", "/y", "d").replace("- uri: /y", "- uri: [}"), 4),
+        ("again", file("/a", "/y", "d"), 4),
+        ("an item that cannot be used", file("/a", "/y", "d").replace("- uri: /y", "- 7"), 5),
+        ("one that can", file("/a", "/z", "d"), 6),
+        ("one that stands there already", file("/a", "/z", "d").replace("- uri: /z", "- id: 1"), 6),
+    ] {
+        let _ = followed.compare(&text);
+        assert_eq!(followed.changed, changed, "{desc}");
     }
 }
 
@@ -255,9 +312,9 @@ proptest::proptest! {
     fn any_lines_mean_the_same_item_by_item(
         versions in proptest::collection::vec(proptest::collection::vec(proptest::sample::select(&LINES[..]), 0..9), 1..4)
     ) {
-        let mut known = Known::default();
+        let mut followed = Followed::default();
         for lines in versions {
-            compare(&lines.concat(), &mut known);
+            followed.compare(&lines.concat());
         }
     }
 }
