@@ -7,6 +7,7 @@ mod consumer;
 mod ctx;
 mod description;
 mod env;
+mod files;
 mod finding;
 mod graphql;
 mod outbound;
@@ -30,6 +31,7 @@ pub use description::{
     MISFIT, Plugin, PluginClass, Posture, PublicApi, RunPolicy, Spec, describe, describe_auth,
 };
 pub use env::{BuildEnv, BuildError, NodeFacts, Shared};
+pub use files::{BadLine, FileContent, FollowedFile};
 pub use finding::Finding;
 pub use outbound::{Courier, Outbound, OutboundAnswer, OutboundError};
 pub use phases::{

@@ -27,6 +27,7 @@ mod inspected_bodies;
 mod lifecycle;
 mod limited_connections;
 mod limits;
+mod listed_addresses;
 mod migrate;
 mod mirror;
 mod nodes;

@@ -10,22 +10,44 @@ pub(super) struct Networks {
     v6: Vec<(u128, u128)>,
 }
 
+/// Ranges in the order in which they are written.
+#[derive(Default)]
+pub(super) struct Ranges(Networks);
+
+impl Ranges {
+    /// Adds an address or a network; `None` where it is neither.
+    pub(super) fn add(&mut self, text: &str) -> Option<()> {
+        match network(text)? {
+            IpNet::V4(net) => self.0.v4.push((net.network().to_bits(), net.broadcast().to_bits())),
+            IpNet::V6(net) => self.0.v6.push((net.network().to_bits(), net.broadcast().to_bits())),
+        }
+        Some(())
+    }
+
+    pub(super) fn merge(self) -> Networks {
+        let Self(mut networks) = self;
+        merge(&mut networks.v4, |end| end.checked_add(1));
+        merge(&mut networks.v6, |end| end.checked_add(1));
+        networks
+    }
+}
+
 impl Networks {
     /// Of addresses and networks as they are written.
     ///
     /// # Errors
     /// The first that is neither.
     pub(super) fn parse(texts: &[String]) -> Result<Self, &str> {
-        let mut networks = Self::default();
+        let mut ranges = Ranges::default();
         for text in texts {
-            match network(text).ok_or(&**text)? {
-                IpNet::V4(net) => networks.v4.push((net.network().to_bits(), net.broadcast().to_bits())),
-                IpNet::V6(net) => networks.v6.push((net.network().to_bits(), net.broadcast().to_bits())),
-            }
+            ranges.add(text).ok_or(&**text)?;
         }
-        merge(&mut networks.v4, |end| end.checked_add(1));
-        merge(&mut networks.v6, |end| end.checked_add(1));
-        Ok(networks)
+        Ok(ranges.merge())
+    }
+
+    /// How many ranges there are.
+    pub(super) fn ranges(&self) -> usize {
+        self.v4.len() + self.v6.len()
     }
 
     /// Whether the address is in one of them. An IPv4 address in its IPv6 form is the IPv4 address.
