@@ -13,6 +13,7 @@ pub(crate) const FOR_TESTS: &[Needed] = &[
     ("python3", "python3"),
     ("curl", "curl"),
     ("g++", "g++"),
+    ("nginx", "nginx-light"),
     ("redis-server", "redis-server"),
     ("redis-cli", "redis-tools"),
 ];

@@ -30,6 +30,7 @@ mod limits;
 mod listed_addresses;
 mod migrate;
 mod mirror;
+mod nginx_limits;
 mod nodes;
 mod openapi_answers;
 mod openapi_fetched;
