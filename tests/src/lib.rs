@@ -9,6 +9,7 @@ mod gateway;
 mod http;
 pub mod http2;
 pub mod redis;
+pub mod tls;
 mod upstream;
 
 pub use gateway::{Gateway, KEY, binary, free_port, route_to};

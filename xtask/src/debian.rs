@@ -16,6 +16,7 @@ pub(crate) const FOR_TESTS: &[Needed] = &[
     ("nginx", "nginx-light"),
     ("redis-server", "redis-server"),
     ("redis-cli", "redis-tools"),
+    ("openssl", "openssl"),
 ];
 
 /// Installs what is missing where that is possible (as root, with apt-get), and says what is missing elsewhere.

@@ -19,7 +19,6 @@ use crate::{
 use model::{
     documents::{self, DocumentError, Key, Kind, PluginHolder},
     schema::Schema,
-    secret::Secret,
     vars::Expr,
 };
 use plugin::Shared;
@@ -156,9 +155,8 @@ impl Check<'_> {
     fn upstream(&self, upstream: Option<&documents::Upstream>, written: Option<&Value>) -> Result<(), String> {
         let Some(upstream) = upstream else { return Ok(()) };
         self.among(|view| references::check_client_cert(view, written))?;
-        let shown = |field: &str| upstream.tls.as_ref().and_then(|tls| tls.get(field)).and_then(Value::as_str);
-        if let (Some(cert), Some(key)) = (shown("client_cert"), shown("client_key")) {
-            certificate::check_pair(self.plugins, cert, &Secret::new(key.to_owned()))?;
+        if let Some(documents::Tls { client_cert: Some(cert), client_key: Some(key), .. }) = &upstream.tls {
+            certificate::check_pair(self.plugins, cert, key)?;
         }
         CompiledUpstream::check(upstream, &self.shared.kept(Registry::default))
     }

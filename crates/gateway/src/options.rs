@@ -4,7 +4,7 @@ use crate::{
     exchange::{Options, access_log::Escape},
     upstream::{DiscoveryOptions, RegistryOptions},
 };
-use engine::{H2Limits, Limits, PoolLimits};
+use engine::{H2Limits, Limits, PoolLimits, tls::Roots};
 use model::{
     differences::DifferenceId,
     settings::{self, Settings},
@@ -49,7 +49,16 @@ pub fn limits(settings: &Settings) -> Limits {
     }
 }
 
-/// Settings of upstreams.
+/// Whom servers' certificates are verified against. A system may have nobody; a file that is written has to be there.
+///
+/// # Errors
+/// The file cannot be used.
+pub fn roots(settings: &Settings) -> Result<Roots, String> {
+    let Some(path) = &settings.upstream.trusted_certificates else { return Ok(Roots::system()) };
+    Roots::file(path).map_err(|reason| format!("apisix.ssl.ssl_trusted_certificate: {}: {reason}", path.display()))
+}
+
+/// Settings of upstreams; nobody is trusted yet.
 pub fn upstreams(settings: &Settings) -> RegistryOptions {
     RegistryOptions {
         checks_nothing: settings.upstream.is_healthcheck_disabled,
@@ -58,6 +67,8 @@ pub fn upstreams(settings: &Settings) -> RegistryOptions {
             resolv_conf: dns.resolv_conf.as_ref().map(Into::into),
             order: dns.order.clone(),
         }),
+        verifies_upstreams: settings.compat.is_safe(DifferenceId::UpstreamCertificates),
+        roots: Roots::default(),
     }
 }
 

@@ -148,6 +148,12 @@ differences! {
         portcullis: "Server says portcullis, without a version",
         why: "a version tells an attacker which holes to try",
     }
+    /// `upstream-certificates`
+    UpstreamCertificates = "upstream-certificates" {
+        apisix: "the certificates of https upstreams, and of https servers that plugins send copies to, are not verified",
+        portcullis: "they are verified against apisix.ssl.ssl_trusted_certificate, unless the upstream's tls.verify is written as false",
+        why: "whoever is on the way could read every request and answer in the upstream's stead",
+    }
     /// `admin-ttl`
     AdminTtl = "admin-ttl" {
         apisix: "ttl on PUT, POST and PATCH gives the object a lease",

@@ -1,4 +1,4 @@
-use crate::{Courier, Dispatcher, PublicApi, RouteFacts};
+use crate::{Courier, Dispatcher, PublicApi, RouteFacts, UpstreamTls};
 use std::{any::Any, rc::Rc, sync::Arc};
 use wire::Method;
 
@@ -38,6 +38,8 @@ pub struct ServiceNode {
     pub port: u16,
     /// The `Host` that it sees.
     pub host: Vec<u8>,
+    /// How it is reached over TLS, if it is.
+    pub tls: Option<UpstreamTls>,
 }
 
 /// What plugins may look up in the snapshot while a request runs.

@@ -33,7 +33,7 @@ pub use description::{
 pub use env::{BuildEnv, BuildError, NodeFacts, Shared};
 pub use files::{BadLine, FileContent, FollowedFile};
 pub use finding::Finding;
-pub use outbound::{Courier, Outbound, OutboundAnswer, OutboundError};
+pub use outbound::{Courier, Outbound, OutboundAnswer, OutboundError, OutboundTls, Trust, UpstreamTls};
 pub use phases::{
     Access, BeforeProxy, BodyFilter, Encoding, Frames, HeaderFilter, Hooks, Log, Outcome, PluginError, Rewrite, Step,
     Verdict, WholeResponse,

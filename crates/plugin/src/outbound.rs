@@ -1,15 +1,17 @@
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use std::{rc::Rc, time::Duration};
+use std::{any::Any, fmt, rc::Rc, sync::Arc, time::Duration};
 use wire::{Fields, Method};
 
-/// A request that a plugin makes to another server, over plain HTTP/1.1.
+/// A request that a plugin makes to another server, over HTTP/1.1.
 #[derive(Debug, Clone)]
 pub struct Outbound {
     /// The server: a name or an address, without brackets.
     pub server: String,
     /// Its port.
     pub port: u16,
+    /// How it is asked over TLS, if it is.
+    pub tls: Option<OutboundTls>,
     /// The method.
     pub method: Method,
     /// Path and query as they go on the wire.
@@ -28,6 +30,46 @@ pub struct Outbound {
     pub read: Duration,
     /// Bytes that the answer's body may have.
     pub max_answer: usize,
+}
+
+/// How a server is asked over TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboundTls {
+    /// The name that it is asked for and that its certificate has to be for; a port behind it does not count.
+    pub name: Vec<u8>,
+    /// Whether its certificate has to be good.
+    pub trust: Trust,
+}
+
+/// Whether a server has to show a certificate that is good for its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// It has to.
+    Verified,
+    /// Any certificate will do.
+    Unverified,
+    /// As upstreams have to that say nothing about it.
+    AsUpstreams,
+    /// As this upstream, which is shown what it asks for, too.
+    AsUpstream(UpstreamTls),
+}
+
+/// What an upstream's connections over TLS are made with, for who makes them.
+#[derive(Clone)]
+pub struct UpstreamTls(pub Arc<dyn Any + Send + Sync>);
+
+impl PartialEq for UpstreamTls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for UpstreamTls {}
+
+impl fmt::Debug for UpstreamTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UpstreamTls")
+    }
 }
 
 /// What a server answered.

@@ -20,7 +20,7 @@ use gateway::{
     options,
     plugins::PluginSet,
     upstream::{
-        Registry,
+        Registry, RegistryOptions,
         dns::{DnsOptions, Resolver},
     },
 };
@@ -78,7 +78,11 @@ pub(crate) fn run(run: &args::Run) -> anyhow::Result<()> {
     }
     warn_of_unknown_plugins(settings, &plugins);
     let upstreams = shared.kept(Registry::default);
-    upstreams.configure(options::upstreams(settings));
+    let roots = options::roots(settings).map_err(anyhow::Error::msg)?;
+    if let Some(reason) = roots.missing() {
+        tracing::info!(reason, "no certificate of an upstream can be verified; set apisix.ssl.ssl_trusted_certificate");
+    }
+    upstreams.configure(RegistryOptions { roots, ..options::upstreams(settings) });
     let flow = background.block_on(source.open(settings, &plugins, &shared))?;
     tell_health(&shared, &upstreams, &settings.deployment.etcd.prefix);
     background.spawn(upstreams.run(dns(settings)));

@@ -99,9 +99,9 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
         ("plugin_config that is not there", with("plugin_config_id", json!("none")), "none"),
         ("a script", with("filter_func", json!("function(vars) return true end")), "Lua"),
         (
-            "https to a node",
-            with("upstream", json!({ "scheme": "https", "nodes": { "127.0.0.1:1": 1 } })),
-            "scheme http",
+            "gRPC to a node",
+            with("upstream", json!({ "scheme": "grpc", "nodes": { "127.0.0.1:1": 1 } })),
+            "schemes http and https",
         ),
         ("uri of a wrong type", with("uri", json!(5)), "uri"),
         ("empty uris", with("uris", json!([])), ""),

@@ -1,6 +1,9 @@
 //! Both sides of every switch of the whole gateway; those of single plugins are among their cases.
 
-use e2e::{Client, Gateway, KEY, Upstream, route_to};
+use e2e::{
+    Client, Gateway, KEY, Upstream, route_to,
+    tls::{Nginx, self_signed},
+};
 use model::{
     differences::{DIFFERENCES, DifferenceId},
     settings::Settings,
@@ -45,6 +48,7 @@ fn sides(id: DifferenceId) -> (&'static str, &'static str) {
         DifferenceId::AmbiguousFile => ("404", "200"),
         DifferenceId::ServerHeader => ("portcullis", "APISIX/3.18.0"),
         DifferenceId::RetryAfter => ("60", "none"),
+        DifferenceId::UpstreamCertificates => ("502", "200"),
         other => panic!("{}: both sides of the switch have to be tried", other.as_str()),
     }
 }
@@ -127,6 +131,13 @@ fn probe(id: DifferenceId, compat: &Value) -> String {
             gateway.put("routes/all", &route);
             assert_eq!(ask("", "/").status(), 200);
             ask("", "/").get("retry-after").unwrap_or("none").to_owned()
+        }
+        DifferenceId::UpstreamCertificates => {
+            let mut nginx = Nginx::new();
+            let node = nginx.server(&self_signed(&["a"]), "").to_string();
+            nginx.run();
+            gateway.put("routes/all", &json!({ "uri": "/*", "upstream": { "scheme": "https", "nodes": { node: 1 } } }));
+            ask("", "/").status().to_string()
         }
         DifferenceId::AmbiguousPath => ask("", "/a%2fb").status().to_string(),
         DifferenceId::RawUtf8Target => ask("", "/\u{e9}").status().to_string(),

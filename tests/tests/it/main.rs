@@ -45,4 +45,5 @@ mod sealing;
 mod settings;
 mod standalone;
 mod traffic_split;
+mod upstream_tls;
 mod variables;

@@ -2,14 +2,15 @@
 
 use super::{
     Edge,
-    relay::{AttemptError, Relay, Timeouts, within},
+    connection::{Connected, may_repeat, was_dead},
+    relay::{AttemptError, Relay, Timeouts},
     subrequest::Buffer,
 };
 use crate::upstream::Node;
 use bytes::BytesMut;
-use engine::h1::client::{Client, UpstreamError};
+use engine::tls::{Secure, TlsSettings, server_name};
 use futures_util::future::LocalBoxFuture;
-use plugin::{Courier, Outbound, OutboundAnswer, OutboundError, RequestBody};
+use plugin::{Courier, Outbound, OutboundAnswer, OutboundError, RequestBody, Trust};
 use std::{cell::Cell, rc::Rc, sync::Arc};
 use wire::{BodyLength, Downstream, Frame};
 
@@ -39,22 +40,31 @@ impl Courier for Edge {
 }
 
 impl Edge {
+    fn tls_settings(&self, trust: &Trust) -> Arc<TlsSettings> {
+        let verifies = match trust {
+            Trust::AsUpstream(tls) => match tls.0.clone().downcast() {
+                Ok(settings) => return settings,
+                // It is not ours; nothing less than this is meant.
+                Err(_) => true,
+            },
+            Trust::Verified => true,
+            Trust::Unverified => false,
+            Trust::AsUpstreams => self.upstreams.verifies_upstreams(),
+        };
+        self.upstreams.tls(&self.upstreams.nobody(), verifies)
+    }
+
     /// `None` when the answer is too long.
     async fn ask(&self, request: &Outbound) -> Result<Option<OutboundAnswer>, AttemptError> {
         let node = Arc::new(Node::of(&request.server, request.port));
         let addr = self.resolver.resolve(&node).await?;
         let timeouts = Timeouts { connect: request.connect, send: request.send, read: request.read };
-        let mut pooled = self.pool.take(addr, None);
+        let tls = request.tls.as_ref().map(|tls| (self.tls_settings(&tls.trust), server_name(&tls.name)));
+        let secure = tls.as_ref().map(|(settings, name)| Secure { settings, name });
+        let mut may_be_kept = true;
         loop {
-            let is_pooled = pooled.is_some();
-            let mut client = match pooled.take() {
-                Some(client) => client,
-                None => match within(request.connect, Client::connect(addr, None)).await {
-                    Some(Ok(client)) => Box::new(client),
-                    Some(Err(error)) => return Err(UpstreamError::Io(error).into()),
-                    None => return Err(AttemptError::TimedOut("accept the connection")),
-                },
-            };
+            let connected = self.connect(addr, secure, request.connect, may_be_kept).await?;
+            let Connected { mut client, is_kept, .. } = connected;
             let source: Rc<dyn Downstream> = Rc::new(Buffer::new(request.body.clone(), false, 0));
             let mut body = RequestBody::new(source.clone(), self.bodies.clone());
             let length = match request.body.len() {
@@ -65,9 +75,8 @@ impl Edge {
             let mut relay = Relay::new(client, &source, &self.options.limits, timeouts);
             let head = match relay.head(&mut body).await {
                 Ok(head) => head,
-                Err(AttemptError::Upstream(UpstreamError::Closed))
-                    if is_pooled && (request.method.is_idempotent() || !relay.client.has_sent()) =>
-                {
+                Err(error) if was_dead(is_kept, &error) && may_repeat(&request.method, relay.client.has_sent()) => {
+                    may_be_kept = false;
                     continue;
                 }
                 Err(error) => return Err(error),

@@ -2,6 +2,7 @@
 
 use super::{
     Exchange,
+    connection::{Connected, may_repeat, was_dead},
     held_answer::Start,
     relay::{AttemptError, Relay, Timeouts, within},
     request, response, tunnel, upstream_head,
@@ -14,6 +15,7 @@ use crate::{
 use engine::{
     PoolLimits,
     h1::client::{Client, UpstreamError},
+    tls::{Secure, server_name},
 };
 use plugin::{ChosenUpstream, Frames, Reply, SlotId, UpstreamHead};
 use std::{
@@ -26,12 +28,6 @@ use wire::{BodyError, BodyLength, Frame, ResponseHead, Source};
 
 /// The nodes of a service that is not known yet are waited for so long.
 const DISCOVERY: Duration = Duration::from_secs(10);
-
-/// A connection for one attempt.
-struct Connected {
-    client: Box<Client>,
-    is_pooled: bool,
-}
 
 impl<'a> Exchange<'a> {
     pub(super) async fn forward(&mut self, route: &CompiledRoute, snapshot: &Snapshot) {
@@ -85,7 +81,7 @@ impl<'a> Exchange<'a> {
                 Ok((relay, head, addr)) => {
                     return self.answer(relay, head, addr, &pool_limits, started).await;
                 }
-                Err(Failed::Reply(reply)) => return self.reply(reply, Source::Plugin).await,
+                Err(Failed::Reply(reply, source)) => return self.reply(reply, source).await,
                 Err(Failed::Attempt(AttemptError::RequestBody(error), _)) => return self.refuse_body(&error).await,
                 Err(Failed::Attempt(AttemptError::ClientGone, _)) => {
                     self.cx.response.status = 499;
@@ -147,23 +143,32 @@ impl<'a> Exchange<'a> {
         let mut head = upstream_head::build(&self.cx, host, self.takes_trailers);
         let global = self.held.0.global();
         if let Some(reply) = run::before_proxy(global, &self.chain, &mut self.cx, &mut head, &self.edge.shared).await {
-            return Err(Failed::Reply(reply));
+            return Err(Failed::Reply(reply, Source::Plugin));
         }
-        let mut may_use_pool = true;
+        let settings = match self.held.0.tls_of(upstream) {
+            Ok(settings) => settings,
+            Err(status) => {
+                tracing::error!(route = %self.route_id(), status, "the certificate that the upstream is to be shown cannot be used");
+                return Err(Failed::Reply(Reply::status(status), Source::Gateway));
+            }
+        };
+        let mut may_be_kept = true;
         loop {
-            let connected = self.connect(addr, timeouts, may_use_pool).await;
+            // What the upstream is called by is what it has to show a certificate for.
+            let secure = settings.as_deref().map(|settings| Secure { settings, name: server_name(&head.host) });
+            let connected = self.edge.connect(addr, secure, timeouts.connect, may_be_kept).await;
             self.cx.response.upstream_bytes.push((0, 0));
-            let Connected { client, is_pooled } = connected?;
+            let Connected { client, is_kept, took } = connected.map_err(Failed::retry)?;
+            self.cx.timings.upstream_connect = Some(took);
             match self.send(client, &head, timeouts, route).await {
                 Ok((relay, answer)) => return Ok((relay, answer, addr)),
                 Err((error, has_sent)) => {
-                    let is_stale = is_pooled && matches!(error, AttemptError::Upstream(UpstreamError::Closed));
                     let body = &mut self.cx.request.body;
-                    let may_repeat = body.is_replayable() && (head.method.is_idempotent() || !has_sent);
-                    if is_stale && may_repeat {
+                    let may_repeat = body.is_replayable() && may_repeat(&head.method, has_sent);
+                    if may_repeat && was_dead(is_kept, &error) {
                         self.cx.response.upstream_bytes.pop();
                         body.rewind();
-                        may_use_pool = false;
+                        may_be_kept = false;
                         continue;
                     }
                     let is_failure = !matches!(error, AttemptError::RequestBody(_) | AttemptError::ClientGone);
@@ -171,22 +176,6 @@ impl<'a> Exchange<'a> {
                     return Err(Failed::Attempt(error, is_failure && !is_answer && may_repeat));
                 }
             }
-        }
-    }
-
-    async fn connect(&mut self, addr: SocketAddr, timeouts: Timeouts, may_use_pool: bool) -> Result<Connected, Failed> {
-        if may_use_pool && let Some(client) = self.edge.pool.take(addr, None) {
-            self.cx.timings.upstream_connect = Some(Duration::ZERO);
-            return Ok(Connected { client, is_pooled: true });
-        }
-        let begun = engine::now();
-        match within(timeouts.connect, Client::connect(addr, None)).await {
-            Some(Ok(client)) => {
-                self.cx.timings.upstream_connect = Some(engine::now() - begun);
-                Ok(Connected { client: Box::new(client), is_pooled: false })
-            }
-            Some(Err(error)) => Err(Failed::retry(AttemptError::Upstream(UpstreamError::Io(error)))),
-            None => Err(Failed::retry(AttemptError::TimedOut("accept the connection"))),
         }
     }
 
@@ -376,8 +365,8 @@ impl<'a> Exchange<'a> {
 enum Failed {
     /// The attempt failed; the flag says whether another node may be tried.
     Attempt(AttemptError, bool),
-    /// A plugin replied instead.
-    Reply(Reply),
+    /// There is a reply instead.
+    Reply(Reply, Source),
 }
 
 impl Failed {

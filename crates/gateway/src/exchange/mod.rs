@@ -1,6 +1,7 @@
 //! One request's way through the gateway, as one function that reads from top to bottom.
 
 pub mod access_log;
+mod connection;
 mod courier;
 pub mod explain;
 mod forward;
@@ -20,7 +21,7 @@ use crate::{
     flow::Flow,
     route::RouteQuery,
     snapshot::{CompiledRoute, Snapshot},
-    upstream::{CompiledUpstream, Pick, dns::Resolver},
+    upstream::{CompiledUpstream, Pick, Registry, dns::Resolver},
 };
 use access_log::AccessLog;
 use bytes::Bytes;
@@ -98,6 +99,7 @@ pub struct Edge {
     /// Idle upstream connections.
     pub pool: Rc<Pool>,
     resolver: Rc<Resolver>,
+    upstreams: Arc<Registry>,
     access_log: Option<Arc<AccessLog>>,
     shared: Arc<Shared>,
     bodies: Rc<BodyLimits>,
@@ -165,6 +167,7 @@ impl Edge {
                 options,
                 pool: Rc::default(),
                 resolver,
+                upstreams: shared.kept(Registry::default),
                 access_log,
                 shared,
                 bodies,

@@ -31,12 +31,18 @@ pub(super) fn of_plugin(config: &Value, path: &str, found: &mut Vec<plugin::Find
     }
 }
 
-/// `tls.verify: false` of an upstream, or of health checks over HTTPS.
-pub(super) fn of_upstream(document: &Document, found: &mut Vec<Finding>) {
+/// Nodes over TLS whose certificates are not verified, by requests or by health checks. `verifies`: they are where nobody wrote
+/// anything about it.
+pub(super) fn of_upstream(document: &Document, verifies: bool, found: &mut Vec<Finding>) {
     let at = if document.key.kind() == Kind::Upstream { "" } else { "/upstream" };
-    let off = |path: &str| document.value.pointer(&format!("{at}{path}")) == Some(&Value::Bool(false));
-    for path in ["/tls/verify", "/checks/active/https_verify_certificate"] {
-        if off(path) {
+    let written = |path: &str| document.value.pointer(&format!("{at}{path}"));
+    let is_https = written("/scheme").and_then(Value::as_str) == Some("https");
+    let is_checked_so = written("/checks/active/type").and_then(Value::as_str) == Some("https");
+    let is_verified = |path: &str, default: bool| written(path).and_then(Value::as_bool).unwrap_or(default);
+    for (path, is_on_the_way, default) in
+        [("/tls/verify", is_https, verifies), ("/checks/active/https_verify_certificate", is_checked_so, true)]
+    {
+        if is_on_the_way && !is_verified(path, default) {
             let message =
                 "the nodes' certificates are not verified: whoever is on the way can read and answer; set it to true";
             found.push(Finding::new(RULE, document.key.path(), format!("{at}{path}"), message.to_owned()));

@@ -12,6 +12,7 @@ use crate::{
     check,
     flow::Flow,
     plugins::{PluginSet, Purpose},
+    upstream::Registry,
 };
 use model::{
     differences::DIFFERENCES,
@@ -74,6 +75,7 @@ const TOLD: usize = 200;
 pub fn findings(flow: &Flow) -> Vec<Finding> {
     let (view, plugins, snapshot) = (flow.documents(), flow.plugins(), flow.snapshot());
     let broken: HashSet<&str> = snapshot.problems().iter().map(|problem| &*problem.key).collect();
+    let verifies = flow.shared().kept(Registry::default).verifies_upstreams();
     let (mut found, mut used) = (Vec::new(), Used::new());
     // A document is made of its text once.
     let others = Kind::ALL.into_iter().filter(|kind| !HOLDERS.contains(kind));
@@ -84,7 +86,7 @@ pub fn findings(flow: &Flow) -> Vec<Finding> {
                 note_plugins(&document, &mut used);
             }
             if matches!(kind, Kind::Upstream | Kind::Route | Kind::Service) {
-                attributes::of_upstream(&document, &mut found);
+                attributes::of_upstream(&document, verifies, &mut found);
             }
             let key = document.key.path();
             if broken.contains(&*key) {

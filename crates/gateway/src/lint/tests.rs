@@ -132,3 +132,31 @@ fn switched_off_verification_is_found_by_the_name_of_the_attribute() {
     let paths: Vec<_> = found.iter().map(|finding| &*finding.path).collect();
     assert_eq!(paths, ["/ssl_verify", "/brokers/0/sasl/tls_verify"]);
 }
+
+#[test]
+fn nodes_that_are_not_verified_are_found() {
+    for (desc, value, verifies, expected) in [
+        ("in plain text", json!({ "tls": { "verify": false } }), true, &[][..]),
+        ("verified", json!({ "scheme": "https" }), true, &[]),
+        ("not verified by the profile", json!({ "scheme": "https" }), false, &["/tls/verify"]),
+        ("verified on purpose", json!({ "scheme": "https", "tls": { "verify": true } }), false, &[]),
+        ("switched off", json!({ "scheme": "https", "tls": { "verify": false } }), true, &["/tls/verify"]),
+        (
+            "checks",
+            json!({ "checks": { "active": { "type": "https", "https_verify_certificate": false } } }),
+            true,
+            &["/checks/active/https_verify_certificate"],
+        ),
+        ("checks in plain text", json!({ "checks": { "active": { "https_verify_certificate": false } } }), true, &[]),
+    ] {
+        for (key, at) in [("/upstreams/u", ""), ("/routes/r", "/upstream")] {
+            let key = Key::parse(key).unwrap();
+            let value = if at.is_empty() { value.clone() } else { json!({ "upstream": value }) };
+            let mut found = Vec::new();
+            attributes::of_upstream(&Document { key, value, created: 0, modified: 0 }, verifies, &mut found);
+            let paths: Vec<_> = found.iter().map(|finding| &*finding.json_path).collect();
+            let expected: Vec<_> = expected.iter().map(|path| format!("{at}{path}")).collect();
+            assert_eq!(paths, expected, "{desc}");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! From documents to snapshots, change by change.
 
+mod certificates;
 mod consumers;
 mod decorations;
 mod routes;
@@ -172,8 +173,9 @@ impl Compiler {
             Kind::GlobalRule => self.global_rule(key.id(), new),
             Kind::PluginMetadata => self.plugin_metadata(key.id(), new),
             Kind::CostDecoration => self.decoration(key, new),
+            Kind::Ssl => self.certificate(key.id(), new),
             // Served by later parts of the gateway; kept as they are.
-            Kind::Ssl | Kind::StreamRoute | Kind::Proto | Kind::Secret => Ok(()),
+            Kind::StreamRoute | Kind::Proto | Kind::Secret => Ok(()),
         }
     }
 
@@ -199,6 +201,7 @@ impl Compiler {
             }
             Kind::Upstream => self.snapshot.upstreams.insert(id.as_bytes(), None),
             Kind::CostDecoration => self.break_decoration(key),
+            Kind::Ssl => self.snapshot.certificates.insert(id.as_bytes(), None),
             Kind::Route => {
                 // Remembered as it is now, so that a change of its service does not bring an older version back.
                 let arrival = self.remember(id, written);
@@ -261,7 +264,11 @@ impl Compiler {
         let hooks = plugin.build(&config, &self.shared, owner)?;
         let id = Slot::next_id();
         let upstreams = hooks.upstreams.iter().enumerate().map(|(index, written)| {
-            CompiledUpstream::compile_own(written, &format!("{owner}#{name}[{index}]"), id.0, &self.upstreams)
+            self.shown(written)
+                .and_then(|shown| {
+                    let owner = format!("{owner}#{name}[{index}]");
+                    CompiledUpstream::compile_own(written, &owner, id.0, shown, &self.upstreams)
+                })
                 .map_err(|reason| format!("failed to check the configuration of plugin {name} err: {reason}"))
         });
         let upstreams = upstreams.collect::<Result<_, String>>()?;

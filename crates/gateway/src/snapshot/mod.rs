@@ -13,10 +13,11 @@ use crate::{
     plugins::PluginSet,
     route::{Conditions, RouteTable, UriPattern},
     shards::Shards,
-    upstream::{CompiledUpstream, Timeouts},
+    upstream::{CompiledUpstream, Identity, Timeouts},
 };
+use engine::tls::TlsSettings;
 use model::settings::Router;
-use plugin::{Consumer, CredentialIndex, Directory, PublicApi, RouteFacts, ServiceNode, Unreadable};
+use plugin::{Consumer, CredentialIndex, Directory, PublicApi, RouteFacts, ServiceNode, Unreadable, UpstreamTls};
 use serde_json::Value;
 use std::{any::Any, hash::BuildHasher, sync::Arc};
 use wire::Method;
@@ -116,6 +117,8 @@ pub struct Snapshot {
     digest: Digest,
     routes: RouteTable,
     upstreams: Shards<Option<Arc<CompiledUpstream>>>,
+    /// What upstreams are shown, by the ids of ssl objects. `None` is one that cannot be used.
+    certificates: Shards<Option<Arc<Identity>>>,
     consumers: Shards<CompiledConsumer>,
     groups: Shards<Arc<Chain>>,
     /// Credentials by plugin, under a keyed hash of their key.
@@ -140,6 +143,7 @@ impl Snapshot {
             digest: Digest::default(),
             routes: RouteTable::new(router),
             upstreams: Shards::default(),
+            certificates: Shards::default(),
             consumers: Shards::default(),
             groups: Shards::default(),
             credentials: Shards::default(),
@@ -218,6 +222,16 @@ impl Snapshot {
         }
     }
 
+    /// How connections to the nodes of an upstream are made, if they are over TLS. `Err` is the status for a certificate that is
+    /// missing or broken.
+    pub fn tls_of(&self, upstream: &CompiledUpstream) -> Result<Option<Arc<TlsSettings>>, u16> {
+        upstream.tls(|id| match self.certificates.get(id.as_bytes()) {
+            Some(Some(identity)) => Ok(identity.clone()),
+            Some(None) => Err(503),
+            None => Err(502),
+        })
+    }
+
     fn credential_hash(&self, key: &[u8]) -> [u8; 8] {
         self.hasher.hash_one(key).to_ne_bytes()
     }
@@ -257,7 +271,8 @@ impl Directory for Snapshot {
         let nodes = upstream.all_nodes();
         let first = nodes.iter().min_by(|a, b| a.address().cmp(b.address()))?;
         let host = upstream.host_for(first, authority);
-        Some(ServiceNode { server: first.host.to_string(), port: first.port, host })
+        let tls = self.tls_of(&upstream).ok()?.map(|settings| UpstreamTls(settings as Arc<dyn Any + Send + Sync>));
+        Some(ServiceNode { server: first.host.to_string(), port: first.port, host, tls })
     }
 
     fn has_upstream(&self, id: &str) -> bool {

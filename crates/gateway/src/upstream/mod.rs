@@ -12,15 +12,17 @@ mod registry;
 mod roundrobin;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tls;
 
 pub use node::{Node, Pick};
 pub use priority::Picks;
 pub use registry::{DiscoveryOptions, Registry, RegistryOptions};
+pub use tls::{Identity, Shown};
 
 use arc_swap::ArcSwap;
 use chash::HashKey;
 use discovery::Service;
-use engine::PoolLimits;
+use engine::{PoolLimits, tls::TlsSettings};
 use ewma::Pace;
 use health::{Checker, Place, Report, Rules};
 use least_conn::LeastConn;
@@ -33,6 +35,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
+use tls::Secured;
 
 /// Attempts at the very most, whatever `retries` says.
 const MAX_RETRIES: u32 = 32;
@@ -77,6 +80,7 @@ pub struct CompiledUpstream {
     default_port: u16,
     pass_host: PassHost,
     upstream_host: Option<Box<str>>,
+    secured: Option<Secured>,
     /// Timeouts.
     pub timeouts: Timeouts,
     retries: Option<u32>,
@@ -96,8 +100,8 @@ impl CompiledUpstream {
     }
 
     fn read(written: &documents::Upstream, registry: &Registry) -> Result<(Algorithm, Option<Rules>), String> {
-        if written.scheme != Scheme::Http {
-            return Err("only upstreams of the scheme http can be reached by this version".to_owned());
+        if !matches!(written.scheme, Scheme::Http | Scheme::Https) {
+            return Err("only upstreams of the schemes http and https can be reached by this version".to_owned());
         }
         let algorithm = match written.algorithm.as_str() {
             "roundrobin" => Algorithm::RoundRobin,
@@ -125,10 +129,16 @@ impl CompiledUpstream {
     }
 
     /// Compiles the upstream of the document `owner`. What was known of the nodes of the one that it replaces stays known.
+    /// `shown` is what its servers see over TLS.
     ///
     /// # Errors
     /// What of it this version cannot do; nothing was changed then.
-    pub fn compile(written: &documents::Upstream, owner: &str, registry: &Arc<Registry>) -> Result<Arc<Self>, String> {
+    pub fn compile(
+        written: &documents::Upstream,
+        owner: &str,
+        shown: Shown,
+        registry: &Arc<Registry>,
+    ) -> Result<Arc<Self>, String> {
         let (algorithm, rules) = Self::read(written, registry)?;
         let this = Arc::new(Self {
             owner: owner.into(),
@@ -141,6 +151,11 @@ impl CompiledUpstream {
             default_port: written.scheme.default_port().unwrap_or(80),
             pass_host: written.pass_host,
             upstream_host: written.upstream_host.as_deref().map(Into::into),
+            secured: (written.scheme == Scheme::Https).then(|| Secured {
+                shown,
+                verifies: (written.tls.as_ref().and_then(|tls| tls.verify))
+                    .unwrap_or_else(|| registry.options().verifies_upstreams),
+            }),
             timeouts: written.timeout.as_ref().map(Into::into).unwrap_or_default(),
             retries: written.retries,
             retry_timeout: written.retry_timeout.filter(|t| *t > 0.0).and_then(|t| Duration::try_from_secs_f64(t).ok()),
@@ -169,9 +184,10 @@ impl CompiledUpstream {
         written: &documents::Upstream,
         owner: &str,
         instance: usize,
+        shown: Shown,
         registry: &Arc<Registry>,
     ) -> Result<Arc<Self>, String> {
-        Self::compile(written, &format!("{owner}{OWN}{instance}"), registry)
+        Self::compile(written, &format!("{owner}{OWN}{instance}"), shown, registry)
     }
 
     /// Follows a change of the nodes. Requests that have begun go on with those that they know.
@@ -209,6 +225,19 @@ impl CompiledUpstream {
         let nodes = Arc::new(Nodes::new(nodes.all.clone(), &self.algorithm, Some(checker), self, Some(&nodes)));
         self.nodes.store(nodes.clone());
         nodes
+    }
+
+    /// How connections to its nodes are made, if they are over TLS. `object` knows what the ssl objects of clients show.
+    ///
+    /// # Errors
+    /// Those of `object`.
+    pub fn tls<E>(&self, object: impl FnOnce(&str) -> Result<Arc<Identity>, E>) -> Result<Option<Arc<TlsSettings>>, E> {
+        let Some(Secured { shown, verifies }) = &self.secured else { return Ok(None) };
+        let identity = match shown {
+            Shown::This(identity) => identity.clone(),
+            Shown::Object(id) => object(id)?,
+        };
+        Ok(Some(self.registry.tls(&identity, *verifies)))
     }
 
     /// The nodes for one request; from the first one on they are checked.

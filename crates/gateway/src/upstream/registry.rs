@@ -8,7 +8,9 @@ use super::{
     ewma::Pace,
     health::{Checker, Rounds, Rules, Target},
     least_conn::LeastConn,
+    tls::{Identities, Identity},
 };
+use engine::tls::{BadCertificate, Roots, TlsSettings};
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::HashMap,
@@ -26,6 +28,10 @@ pub struct RegistryOptions {
     pub checks_nothing: bool,
     /// Where services are looked up; `None` when `discovery.dns` is not written.
     pub discovery: Option<DiscoveryOptions>,
+    /// Whether the certificates of servers are verified where nobody wrote anything about it.
+    pub verifies_upstreams: bool,
+    /// Whom servers' certificates are verified against.
+    pub roots: Roots,
 }
 
 /// `discovery.dns`.
@@ -48,6 +54,7 @@ pub struct Registry {
     paces: Kept<Pace>,
     checkers: Mutex<HashMap<Box<str>, Arc<Checker>>>,
     discovery: Discovery,
+    identities: Identities,
 }
 
 impl Registry {
@@ -92,6 +99,29 @@ impl Registry {
         self.checker(owner, None);
     }
 
+    /// Whether the certificates of servers are verified where nobody wrote anything about it.
+    pub(crate) fn verifies_upstreams(&self) -> bool {
+        self.options.read().verifies_upstreams
+    }
+
+    /// Whom this certificate and key show; both are in PEM.
+    ///
+    /// # Errors
+    /// What of it cannot be used.
+    pub fn identity(&self, cert: &str, key: &str) -> Result<Arc<Identity>, BadCertificate> {
+        self.identities.of(cert, key)
+    }
+
+    /// Who shows nothing.
+    pub fn nobody(&self) -> Arc<Identity> {
+        self.identities.nobody().clone()
+    }
+
+    /// How connections over TLS are made that show `identity`.
+    pub fn tls(&self, identity: &Identity, verifies: bool) -> Arc<TlsSettings> {
+        self.identities.settings(identity, verifies, || self.options.read().roots.clone())
+    }
+
     /// The service that an upstream asks for.
     pub(super) fn service(&self, name: &str, upstream: &Arc<CompiledUpstream>) -> Arc<Service> {
         self.discovery.subscribe(name, upstream)
@@ -112,8 +142,9 @@ impl Registry {
 
     /// Checks nodes and looks services up, until the runtime ends. Names of nodes are resolved as `dns` says.
     pub async fn run(self: Arc<Self>, dns: DnsOptions) {
-        let rounds = Rounds::new(dns::resolver(&dns, 1024));
         let options = self.options();
+        let unnamed = [false, true].map(|verifies| self.tls(&self.nobody(), verifies));
+        let rounds = Rounds::new(dns::resolver(&dns, 1024), unnamed);
         let services = options.discovery.map(|options| self.discovery.lookups(options));
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -23,7 +23,13 @@ impl Lookup for Request {
 }
 
 fn compile(registry: &Arc<Registry>, value: &serde_json::Value) -> Arc<CompiledUpstream> {
-    CompiledUpstream::compile(&documents::Upstream::parse(value).unwrap(), "/upstreams/u", registry).unwrap()
+    CompiledUpstream::compile(
+        &documents::Upstream::parse(value).unwrap(),
+        "/upstreams/u",
+        Shown::This(registry.nobody()),
+        registry,
+    )
+    .unwrap()
 }
 
 fn alone(value: &serde_json::Value) -> Arc<CompiledUpstream> {
@@ -141,7 +147,7 @@ fn what_cannot_be_done_is_said() {
             "discovery_type dns needs discovery.dns in config.yaml",
         ),
         (json!({"service_name": "a", "discovery_type": "nacos"}), "\"nacos\" is not available in this version"),
-        (json!({"nodes": {}, "checks": {"active": {"type": "https"}}}), "checks.active.type https is not available"),
+        (json!({"nodes": {}, "scheme": "grpcs"}), "only upstreams of the schemes http and https"),
         (json!({"nodes": {}, "checks": {"active": {"http_path": "/a b"}}}), "http_path has spaces"),
         (json!({"nodes": {}, "checks": {"active": {"req_headers": ["A: b", "C: d\r\nHost: e"]}}}), "req_headers[1]"),
     ] {

@@ -33,7 +33,7 @@ pub use self::route::Route;
 pub use self::service::Service;
 pub use self::ssl::{ClientVerification, Ssl, SslType};
 pub use self::stream_route::{StreamProtocol, StreamRoute};
-pub use self::upstream::{HashOn, KeepalivePool, Node, PassHost, Scheme, Upstream, split_address};
+pub use self::upstream::{HashOn, KeepalivePool, Node, PassHost, Scheme, Tls, Upstream, split_address};
 use crate::schema::Violation;
 
 /// A stored document.
@@ -86,6 +86,9 @@ impl DocumentError {
 fn read<T: DeserializeOwned>(kind: Kind, value: &Value) -> Result<T, DocumentError> {
     let mut filled = value.clone();
     schema(kind).check_and_fill(&mut filled)?;
+    if matches!(kind, Kind::Upstream | Kind::Route | Kind::Service) {
+        upstream::forget_default_of_verify(value, &mut filled);
+    }
     serde_path_to_error::deserialize(filled).map_err(|error| DocumentError::refused(error.to_string()))
 }
 

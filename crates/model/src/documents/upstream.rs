@@ -8,6 +8,7 @@ use super::fields::{self, Timeout, debug_by_id};
 use super::kind::hash_key;
 use super::{DocumentError, Kind, read};
 use crate::schema::{Violation, number};
+use crate::secret::Secret;
 
 /// Where requests are sent.
 #[derive(Clone, PartialEq, Deserialize)]
@@ -59,10 +60,46 @@ pub struct Upstream {
     pub checks: Option<Checks>,
     /// Client certificate and verification.
     #[serde(default)]
-    pub tls: Option<Value>,
+    pub tls: Option<Tls>,
 }
 
 debug_by_id!(Upstream, id);
+
+/// Who we are for the servers of an upstream, and whether they have to say who they are.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Tls {
+    /// The id of the certificate that is shown.
+    #[serde(default, deserialize_with = "fields::reference")]
+    pub client_cert_id: Option<String>,
+    /// The certificate that is shown, or a reference to it.
+    #[serde(default)]
+    pub client_cert: Option<String>,
+    /// Its private key, or a reference to it.
+    #[serde(default)]
+    pub client_key: Option<Secret<String>>,
+    /// Whether the servers' certificates are verified; `None` where nobody wrote anything about it.
+    #[serde(default)]
+    pub verify: Option<bool>,
+}
+
+impl PartialEq for Tls {
+    fn eq(&self, other: &Self) -> bool {
+        let key = |tls: &Self| tls.client_key.as_ref().map(|key| key.expose().clone());
+        (&self.client_cert_id, &self.client_cert, self.verify, key(self))
+            == (&other.client_cert_id, &other.client_cert, other.verify, key(other))
+    }
+}
+
+/// The default that APISIX's schema has for `verify` is no wish of anybody: whether somebody wrote it is what counts.
+pub(super) fn forget_default_of_verify(written: &Value, filled: &mut Value) {
+    for at in ["/tls", "/upstream/tls"] {
+        if written.pointer(at).is_some_and(|tls| tls.get("verify").is_none())
+            && let Some(Value::Object(tls)) = filled.pointer_mut(at)
+        {
+            tls.shift_remove("verify");
+        }
+    }
+}
 
 /// A server of an upstream.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,7 @@
 //! Between client and upstream: addresses, names, connections, keys.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -53,7 +54,7 @@ impl FromSetting for Peers {
 }
 
 /// Connections to upstreams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamDefaults {
     /// Idle connections kept per worker.
     pub keepalive: u32,
@@ -63,6 +64,9 @@ pub struct UpstreamDefaults {
     pub keepalive_timeout: Duration,
     /// `apisix.disable_upstream_healthcheck`
     pub is_healthcheck_disabled: bool,
+    /// `apisix.ssl.ssl_trusted_certificate`: the file with the authorities that servers' certificates are verified against;
+    /// `None`: those of the system.
+    pub trusted_certificates: Option<PathBuf>,
 }
 
 impl UpstreamDefaults {
@@ -74,6 +78,10 @@ impl UpstreamDefaults {
                 .take("nginx_config.http.upstream.keepalive_timeout")?
                 .unwrap_or(Duration::from_secs(60)),
             is_healthcheck_disabled: reader.take("apisix.disable_upstream_healthcheck")?.unwrap_or(false),
+            trusted_certificates: reader
+                .take::<String>("apisix.ssl.ssl_trusted_certificate")?
+                .filter(|path| path != "system")
+                .map(PathBuf::from),
         })
     }
 }

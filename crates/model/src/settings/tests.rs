@@ -85,6 +85,7 @@ fn what_is_not_honoured_is_said() {
     for (text, expected) in [
         ("apisix: {ssl: {listen: [{port: 9443}]}}", &[][..]),
         ("apisix: {ssl: {listen: [{port: 8443}]}}", &[("apisix.ssl.listen", Severity::Ignored)]),
+        ("apisix: {ssl: {ssl_trusted_certificate: /etc/authorities.pem}}", &[]),
         ("apisix: {proxy_mode: http}", &[]),
         ("apisix: {proxy_mode: stream}", &[("apisix.proxy_mode", Severity::Ignored)]),
         ("apisix: {proxy_protocol: {listen_http_port: 1}}", &[("apisix.proxy_protocol", Severity::Refuse)]),

@@ -50,7 +50,6 @@ pub(super) static UNHONOURED: &[Unhonoured] = &[
         "\"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384\"",
         NO_TLS,
     ),
-    ignored("apisix.ssl.ssl_trusted_certificate", "\"system\"", NO_TLS),
     ignored("apisix.ssl.ssl_session_tickets", "false", NO_TLS),
     ignored("apisix.ssl.fallback_sni", "", NO_TLS),
     ignored("apisix.disable_sync_configuration_during_start", "false", NGINX_ONLY),

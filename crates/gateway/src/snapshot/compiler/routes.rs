@@ -5,7 +5,6 @@ use crate::{
     chain::Chain,
     route::{Conditions, UriPattern, network},
     snapshot::{CompiledRoute, UpstreamRef},
-    upstream::CompiledUpstream,
 };
 use model::{documents, settings::Router, vars::Expr};
 use plugin::RouteFacts;
@@ -71,7 +70,7 @@ impl Compiler {
         let conditions = conditions(&written)?;
         let own = self.chain(owner, &written.plugins, false)?;
         let inline = match &written.upstream {
-            Some(upstream) => Some(CompiledUpstream::compile(upstream, owner, &self.upstreams)?),
+            Some(upstream) => Some(self.compile_upstream(upstream, owner)?),
             None => {
                 self.upstreams.forget(owner);
                 None

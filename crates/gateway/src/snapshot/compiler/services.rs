@@ -1,7 +1,7 @@
 //! Services, plugin configs and upstreams: what routes refer to.
 
 use super::{Compiler, Wrong};
-use crate::{chain::Chain, snapshot::UpstreamRef, upstream::CompiledUpstream};
+use crate::{chain::Chain, snapshot::UpstreamRef};
 use model::documents;
 use serde_json::Value;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ impl Compiler {
         }
         let upstream = match (&written.upstream, &written.upstream_id) {
             (_, Some(id)) => UpstreamRef::Id(id.as_str().into()),
-            (Some(upstream), None) => UpstreamRef::Inline(CompiledUpstream::compile(upstream, owner, &self.upstreams)?),
+            (Some(upstream), None) => UpstreamRef::Inline(self.compile_upstream(upstream, owner)?),
             (None, None) => UpstreamRef::None,
         };
         Ok(CompiledService {
@@ -117,7 +117,7 @@ impl Compiler {
         };
         let compiled = documents::Upstream::load(value)
             .map_err(Wrong::from)
-            .and_then(|written| CompiledUpstream::compile(&written, &owner, &self.upstreams).map_err(Wrong::from));
+            .and_then(|written| self.compile_upstream(&written, &owner).map_err(Wrong::from));
         match compiled {
             Ok(upstream) => {
                 self.snapshot.upstreams.insert(id.as_bytes(), Some(upstream));

@@ -61,7 +61,7 @@ fn a_service_is_asked_where_it_is_and_else_where_the_route_goes() {
         world.snapshot().service_node(&facts, b"shop.example:8443")
     };
     let expected = |server: &str, port: u16, host: &[u8]| {
-        Some(ServiceNode { server: server.to_owned(), port, host: host.to_vec() })
+        Some(ServiceNode { server: server.to_owned(), port, host: host.to_vec(), tls: None })
     };
     assert_eq!(node(&mut world, "own"), expected("10.0.0.1", 80, b"shop.example:8443"));
     assert_eq!(node(&mut world, "by-id"), expected("named.example", 8080, b"named.example:8080"));

@@ -1,5 +1,5 @@
 use super::*;
-use crate::upstream::{CompiledUpstream, tests::NoRequest};
+use crate::upstream::{CompiledUpstream, Shown, tests::NoRequest};
 use model::documents;
 use serde_json::json;
 use std::{
@@ -40,7 +40,8 @@ fn name_server() -> (SocketAddr, Arc<AtomicUsize>) {
 
 fn node(host: &str) -> Pick {
     let written = documents::Upstream::parse(&json!({ "nodes": { format!("{host}:81"): 1 } })).unwrap();
-    let upstream = CompiledUpstream::compile(&written, "/upstreams/u", &Arc::default()).unwrap();
+    let upstream =
+        CompiledUpstream::compile(&written, "/upstreams/u", Shown::This(Arc::default()), &Arc::default()).unwrap();
     upstream.picks().next(&NoRequest).unwrap()
 }
 

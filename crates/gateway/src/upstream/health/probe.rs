@@ -4,26 +4,39 @@ use super::{
     rules::{Report, Rules},
     target::Target,
 };
+use engine::tls::{Secure, Stream, TlsSettings, server_name};
 use hickory_resolver::TokioResolver;
 use model::documents::CheckType;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Longest status line.
 const MAX_LINE: usize = 8 << 10;
 
+/// How targets are reached.
+pub(super) struct Ways {
+    pub(super) resolver: Result<TokioResolver, String>,
+    /// Over TLS: any server, and those whose certificate is verified.
+    pub(super) tls: [Arc<TlsSettings>; 2],
+}
+
 /// Asks a target. Each step has the time that the rules give it, however slowly bytes come; an answer is read up to its status line.
-pub(super) async fn ask(target: &Target, rules: &Rules, resolver: &Result<TokioResolver, String>) -> Report {
+pub(super) async fn ask(target: &Target, rules: &Rules, ways: &Ways) -> Report {
+    let host = target.host_header.as_deref().unwrap_or(&target.hostname);
+    let [unverified, verified] = &ways.tls;
+    let secure = (rules.kind == CheckType::Https).then(|| Secure {
+        settings: if rules.verifies { verified } else { unverified },
+        name: server_name(host.as_bytes()),
+    });
     let connect = async {
-        let ip = find(target, resolver).await?;
-        TcpStream::connect(SocketAddr::new(ip, target.port)).await
+        let ip = find(target, &ways.resolver).await?;
+        let connected = Stream::connect(SocketAddr::new(ip, target.port), secure).await;
+        connected.inspect_err(|error| tracing::debug!(%error, node = %target.host, port = target.port, "health"))
     };
     let mut stream = match step(rules.timeout, connect).await {
         Ok(stream) => stream,
@@ -32,9 +45,12 @@ pub(super) async fn ask(target: &Target, rules: &Rules, resolver: &Result<TokioR
     if rules.kind == CheckType::Tcp {
         return Report::Connected;
     }
-    let host = target.host_header.as_deref().unwrap_or(&target.hostname);
     let request = [&*rules.request.0, host.as_bytes(), &rules.request.1].concat();
-    if let Err(report) = step(rules.timeout, stream.write_all(&request)).await {
+    let send = async {
+        stream.write_all(&request).await?;
+        stream.flush().await
+    };
+    if let Err(report) = step(rules.timeout, send).await {
         return report;
     }
     match step(rules.timeout, line(&mut stream)).await {
@@ -65,7 +81,7 @@ async fn find(target: &Target, resolver: &Result<TokioResolver, String>) -> io::
 }
 
 /// Bytes up to a line feed. One that is too long is no line, and neither is the end of the connection.
-async fn line(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+async fn line(stream: &mut Stream) -> io::Result<Vec<u8>> {
     let mut read = Vec::new();
     let mut piece = [0; 512];
     loop {

@@ -1,4 +1,10 @@
-use super::{Checker, probe, rules::Way, target::Target};
+use super::{
+    Checker,
+    probe::{self, Ways},
+    rules::Way,
+    target::Target,
+};
+use engine::tls::TlsSettings;
 use futures_util::{StreamExt, stream};
 use hickory_resolver::TokioResolver;
 use std::{
@@ -13,13 +19,14 @@ const MAX_CHECKS: usize = 256;
 /// The rounds of active checks: a round asks all targets of an upstream that are usable, or all that are not. While one is under way
 /// no other of its kind begins, so a target that does not answer costs one connection.
 pub(crate) struct Rounds {
-    resolver: Arc<Result<TokioResolver, String>>,
+    ways: Arc<Ways>,
     slots: Arc<Semaphore>,
 }
 
 impl Rounds {
-    pub(crate) fn new(resolver: Result<TokioResolver, String>) -> Self {
-        Self { resolver: Arc::new(resolver), slots: Arc::new(Semaphore::new(MAX_CHECKS)) }
+    /// `tls` is for checks over TLS: of any server, and of those whose certificate is verified.
+    pub(crate) fn new(resolver: Result<TokioResolver, String>, tls: [Arc<TlsSettings>; 2]) -> Self {
+        Self { ways: Arc::new(Ways { resolver, tls }), slots: Arc::new(Semaphore::new(MAX_CHECKS)) }
     }
 
     /// Begins the rounds that are due.
@@ -43,20 +50,14 @@ impl Rounds {
             if asked.is_empty() || is_running.swap(true, Ordering::AcqRel) {
                 continue;
             }
-            tokio::spawn(round(checker.clone(), kind, asked, self.resolver.clone(), self.slots.clone()));
+            tokio::spawn(round(checker.clone(), kind, asked, self.ways.clone(), self.slots.clone()));
         }
     }
 }
 
-async fn round(
-    checker: Arc<Checker>,
-    kind: usize,
-    targets: Vec<Arc<Target>>,
-    resolver: Arc<Result<TokioResolver, String>>,
-    slots: Arc<Semaphore>,
-) {
+async fn round(checker: Arc<Checker>, kind: usize, targets: Vec<Arc<Target>>, ways: Arc<Ways>, slots: Arc<Semaphore>) {
     let rules = checker.rules.load_full();
-    let (checker, rules, resolver, slots) = (&checker, &rules, &resolver, &slots);
+    let (checker, rules, ways, slots) = (&checker, &rules, &ways, &slots);
     stream::iter(&targets)
         .for_each_concurrent(rules.concurrency, async |target| {
             let Ok(_slot) = slots.acquire().await else { return };
@@ -64,7 +65,7 @@ async fn round(
             if checker.is_over() || Arc::strong_count(target) < 2 {
                 return;
             }
-            let report = probe::ask(target, rules, resolver).await;
+            let report = probe::ask(target, rules, ways).await;
             checker.count(target, Way::Active, report);
         })
         .await;

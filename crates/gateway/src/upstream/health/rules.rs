@@ -47,6 +47,8 @@ type Request = (Box<[u8]>, Box<[u8]>);
 pub(crate) struct Rules {
     written: Checks,
     pub(super) kind: CheckType,
+    /// Whether certificates have to be good for a check over TLS.
+    pub(super) verifies: bool,
     pub(super) timeout: Duration,
     pub(super) concurrency: usize,
     /// Between checks of usable targets, and of others.
@@ -88,13 +90,11 @@ impl Rules {
     /// What of them cannot be done.
     pub(crate) fn compile(written: &Checks) -> Result<Self, String> {
         let active = &written.active;
-        if active.kind == CheckType::Https {
-            return Err("checks.active.type https is not available in this version, http and tcp are".to_owned());
-        }
         let seconds = |n: u32| (n > 0).then(|| Duration::from_secs(n.into()));
         let passive = written.passive.clone().unwrap_or_default();
         Ok(Self {
             kind: active.kind,
+            verifies: active.https_verify_certificate,
             timeout: Duration::try_from_secs_f64(active.timeout)
                 .ok()
                 .filter(|timeout| !timeout.is_zero())

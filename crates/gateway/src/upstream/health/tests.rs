@@ -1,5 +1,5 @@
 use super::*;
-use crate::upstream::{CompiledUpstream, Registry, tests::NoRequest};
+use crate::upstream::{CompiledUpstream, Registry, Shown, tests::NoRequest};
 use model::documents;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -7,7 +7,13 @@ use std::sync::Arc;
 const OWNER: &str = "/upstreams/u";
 
 fn compile(registry: &Arc<Registry>, value: &Value) -> Arc<CompiledUpstream> {
-    CompiledUpstream::compile(&documents::Upstream::parse(value).unwrap(), OWNER, registry).unwrap()
+    CompiledUpstream::compile(
+        &documents::Upstream::parse(value).unwrap(),
+        OWNER,
+        Shown::This(registry.nobody()),
+        registry,
+    )
+    .unwrap()
 }
 
 fn checked(checks: &Value) -> (Arc<Registry>, Arc<CompiledUpstream>) {
@@ -203,7 +209,16 @@ fn the_checks_of_a_plugins_own_upstream_end_with_it() {
     let registry = Arc::<Registry>::default();
     let written = json!({"nodes": {"10.0.0.1:80": 1, "10.0.0.2:80": 1}, "checks": {"active": {}}});
     let written = documents::Upstream::parse(&written).unwrap();
-    let own = |instance| CompiledUpstream::compile_own(&written, "/routes/1#split[0]", instance, &registry).unwrap();
+    let own = |instance| {
+        CompiledUpstream::compile_own(
+            &written,
+            "/routes/1#split[0]",
+            instance,
+            Shown::This(registry.nobody()),
+            &registry,
+        )
+        .unwrap()
+    };
     let (old, new) = (own(7), own(8));
     for upstream in [&old, &new] {
         let _ = upstream.picks().next(&NoRequest);

@@ -20,6 +20,7 @@ const OF_THE_CONNECTION: [&str; 9] = [
 /// A URL, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Address {
+    pub(super) is_https: bool,
     pub(super) server: String,
     pub(super) port: u16,
     /// What stands in `Host`.
@@ -32,9 +33,11 @@ impl Address {
     /// Reads a URL.
     pub(super) fn parse(url: &str) -> Result<Self, BuildError> {
         let wrong = |reason: &str| BuildError(format!("spec_url {reason}"));
-        let rest = url.strip_prefix("http://").ok_or_else(|| {
-            wrong("is fetched over http only by this version: offer the document over http, or put it into spec")
-        })?;
+        let (is_https, rest) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+            (Some(rest), _) => (false, rest),
+            (_, Some(rest)) => (true, rest),
+            _ => return Err(wrong("is neither http:// nor https://")),
+        };
         let rest = rest.split('#').next().unwrap_or_default();
         let at = rest.find(['/', '?']).unwrap_or(rest.len());
         let (host, target) = rest.split_at(at);
@@ -48,7 +51,7 @@ impl Address {
                 let port = port.get(1..).unwrap_or_default().parse().ok().filter(|port| *port > 0);
                 (server, port.ok_or_else(|| wrong("has a port that is none"))?)
             }
-            None => (host, 80),
+            None => (host, if is_https { 443 } else { 80 }),
         };
         let is_name = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
         if server.is_empty() || !server.bytes().all(is_name) {
@@ -58,12 +61,14 @@ impl Address {
             return Err(wrong("has characters that have to be percent-encoded"));
         }
         let slash = if target.starts_with('/') { "" } else { "/" };
-        Ok(Self { server: server.to_owned(), port, host: host.to_owned(), target: format!("{slash}{target}") })
+        let target = format!("{slash}{target}");
+        Ok(Self { is_https, server: server.to_owned(), port, host: host.to_owned(), target })
     }
 
     /// As it may be in a log: a query can have secrets in it.
     pub(super) fn shown(&self) -> String {
-        format!("http://{}{}", self.host, self.target.split('?').next().unwrap_or_default())
+        let scheme = if self.is_https { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.host, self.target.split('?').next().unwrap_or_default())
     }
 }
 
@@ -103,13 +108,20 @@ mod tests {
             ("http://[::1]:82/x", "[::1]", 82, "[::1]:82", "/x"),
             ("http://[::1]/x", "[::1]", 80, "[::1]", "/x"),
             ("http://a?x=/", "a", 80, "a", "/?x=/"),
+            ("https://a.example/x", "a.example", 443, "a.example", "/x"),
+            ("https://a.example:444/x", "a.example", 444, "a.example:444", "/x"),
         ] {
-            let expected =
-                Address { server: server.to_owned(), port, host: host.to_owned(), target: target.to_owned() };
+            let expected = Address {
+                is_https: url.starts_with("https"),
+                server: server.to_owned(),
+                port,
+                host: host.to_owned(),
+                target: target.to_owned(),
+            };
             assert_eq!(Address::parse(url), Ok(expected), "{url}");
         }
         for (url, reason) in [
-            ("https://a/x", "over http only"),
+            ("ftp://a/x", "neither http:// nor https://"),
             ("http://u:secret@a/x", "names a user"),
             ("http:///x", "no name and no address"),
             ("http://a b/x", "no name and no address"),

@@ -7,7 +7,7 @@ use super::{
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
-use plugin::{Clock, Ctx, Outbound, OutboundAnswer, OutboundError, Shared};
+use plugin::{Clock, Ctx, Outbound, OutboundAnswer, OutboundError, OutboundTls, Shared, Trust};
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::sync::{Notify, Semaphore, oneshot};
 use wire::{Fields, Method};
@@ -74,6 +74,10 @@ impl Source {
             request: Outbound {
                 server: address.server.clone(),
                 port: address.port,
+                tls: address.is_https.then(|| OutboundTls {
+                    name: address.server.clone().into_bytes(),
+                    trust: if is_verified { Trust::Verified } else { Trust::Unverified },
+                }),
                 method: Method::Get,
                 target: address.target.clone().into_bytes(),
                 host: address.host.clone().into_bytes(),

@@ -3,7 +3,7 @@
 use super::upstream_schema::{QUESTION, UpstreamSchema};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use plugin::{BuildError, Courier, Ctx, Outbound, ServiceNode};
+use plugin::{BuildError, Courier, Ctx, Outbound, OutboundTls, ServiceNode, Trust};
 use serde_json::json;
 use std::{collections::HashMap, rc::Rc, sync::Arc, time::Duration};
 use wire::{Fields, Method};
@@ -33,6 +33,7 @@ pub(super) struct Introspection {
 
 /// A URL that is asked.
 struct Endpoint {
+    is_https: bool,
     node: ServiceNode,
     target: Vec<u8>,
 }
@@ -169,9 +170,14 @@ impl Introspection {
             }
         };
         let [connect, send, read] = TIMEOUTS;
+        let tls = match (&self.endpoint, node.tls) {
+            (Some(endpoint), _) => endpoint.tls(),
+            (None, tls) => tls.map(|tls| OutboundTls { name: node.host.clone(), trust: Trust::AsUpstream(tls) }),
+        };
         let question = Outbound {
             server: node.server,
             port: node.port,
+            tls,
             method: Method::Post,
             target,
             host: self.host.clone().unwrap_or(node.host),
@@ -218,10 +224,16 @@ const OF_CONNECTION: [&str; 8] =
     ["connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
 
 impl Endpoint {
+    fn tls(&self) -> Option<OutboundTls> {
+        self.is_https.then(|| OutboundTls { name: self.node.host.clone(), trust: Trust::AsUpstreams })
+    }
+
     fn parse(url: &str) -> Result<Self, BuildError> {
         let refuse = |reason: &str| Err(BuildError(format!("introspection_endpoint: {reason}")));
-        let Some(rest) = url.strip_prefix("http://") else {
-            return refuse("only http is available in this version, not https");
+        let (is_https, rest) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+            (Some(rest), _) => (false, rest),
+            (_, Some(rest)) => (true, rest),
+            _ => return refuse("it is neither http:// nor https://"),
         };
         if rest.bytes().any(|byte| byte <= b' ' || byte >= 0x7f || byte == b'#') {
             return refuse("it has characters that a URL has not");
@@ -230,13 +242,15 @@ impl Endpoint {
         let after_name = authority.rfind(']').map_or(0, |at| at + 1);
         let (name, port) = match authority.get(after_name..).and_then(|rest| rest.find(':')) {
             Some(at) => authority.split_at(after_name + at),
+            None if is_https => (authority, ":443"),
             None => (authority, ":80"),
         };
         let port = port.trim_start_matches(':').parse::<u16>().ok().filter(|port| *port > 0);
         let server = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
         match port {
             Some(port) if !server.is_empty() && !authority.contains('@') => Ok(Self {
-                node: ServiceNode { server: server.to_owned(), port, host: authority.as_bytes().to_vec() },
+                is_https,
+                node: ServiceNode { server: server.to_owned(), port, host: authority.as_bytes().to_vec(), tls: None },
                 target: if target.starts_with('/') { target.into() } else { format!("/{target}").into() },
             }),
             _ => refuse("it has no host and port that can be reached"),

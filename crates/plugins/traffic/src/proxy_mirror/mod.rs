@@ -6,8 +6,8 @@ mod tests;
 use bytes::Bytes;
 use model::settings;
 use plugin::{
-    BeforeProxy, BuildEnv, BuildError, Ctx, HeldBody, Hooks, Outbound, Plugin, PluginClass, PluginError, Posture,
-    Rewrite, RunPolicy, Shared, Spec, Step, UpstreamHead, Verdict,
+    BeforeProxy, BuildEnv, BuildError, Ctx, HeldBody, Hooks, Outbound, OutboundTls, Plugin, PluginClass, PluginError,
+    Posture, Rewrite, RunPolicy, Shared, Spec, Step, Trust, UpstreamHead, Verdict,
 };
 use rand::RngExt;
 use serde::Deserialize;
@@ -42,6 +42,7 @@ enum Concat {
 pub struct ProxyMirror {
     server: String,
     port: u16,
+    tls: Option<OutboundTls>,
     path: Option<(String, Concat)>,
     ratio: f64,
     timeouts: Timeouts,
@@ -72,12 +73,19 @@ impl Plugin for ProxyMirror {
     type Metadata = ();
 
     fn build(config: Config, env: &BuildEnv<'_>) -> Result<Self, BuildError> {
-        let Some(address) = config.host.strip_prefix("http://") else {
-            let scheme = config.host.split(':').next().unwrap_or_default();
-            return Err(BuildError(format!("copies cannot be sent over {scheme} by this version, only over http")));
+        let (scheme, address) = config.host.split_once("://").unwrap_or_default();
+        // Who is asked is who is configured, whatever the name that clients asked for.
+        let (is_https, default_port) = match scheme {
+            "http" => (false, 80),
+            "https" => (true, 443),
+            _ => {
+                let only = "only over http and https";
+                return Err(BuildError(format!("copies cannot be sent over {scheme} by this version, {only}")));
+            }
         };
-        let (server, port) = split_port(address)?;
+        let (server, port) = split_port(address, default_port)?;
         Ok(Self {
+            tls: is_https.then(|| OutboundTls { name: server.clone().into_bytes(), trust: Trust::AsUpstreams }),
             server,
             port,
             path: config.path.map(|path| (path, config.path_concat_mode)),
@@ -108,7 +116,7 @@ impl Timeouts {
 }
 
 /// A server without its brackets, and its port.
-fn split_port(address: &str) -> Result<(String, u16), BuildError> {
+fn split_port(address: &str, default: u16) -> Result<(String, u16), BuildError> {
     let after_name = address.rfind(']').unwrap_or(0);
     let (name, port) = match address.get(after_name..).and_then(|rest| rest.find(':')).map(|at| at + after_name) {
         Some(at) => {
@@ -116,7 +124,7 @@ fn split_port(address: &str) -> Result<(String, u16), BuildError> {
             let port = port.trim_start_matches(':').parse().ok().filter(|port| *port > 0);
             (name, port.ok_or_else(|| BuildError(format!("the port of {address} is none")))?)
         }
-        None => (address, 80),
+        None => (address, default),
     };
     Ok((name.to_owned(), port))
 }
@@ -182,6 +190,7 @@ impl ProxyMirror {
         let request = Outbound {
             server: self.server.clone(),
             port: self.port,
+            tls: self.tls.clone(),
             method: head.method.clone(),
             target,
             host: head.host.clone(),

@@ -24,11 +24,14 @@ fn the_server_is_read() {
         ("http://127.0.0.1:82", "127.0.0.1", 82),
         ("http://[::1]:83", "[::1]", 83),
         ("http://[::1]", "[::1]", 80),
+        ("https://a.example", "a.example", 443),
+        ("https://a.example:84", "a.example", 84),
     ] {
         let plugin = plugin(&config(host, None, "replace"), &Value::Null).unwrap();
         assert_eq!((&*plugin.server, plugin.port), (server, port), "{host}");
+        assert_eq!(plugin.tls.is_some(), host.starts_with("https"), "{host}");
     }
-    for host in ["https://a", "grpc://a:1", "grpcs://a", "http://a:0", "http://a:70000"] {
+    for host in ["grpc://a:1", "grpcs://a", "http://a:0", "http://a:70000"] {
         assert!(plugin(&config(host, None, "replace"), &Value::Null).is_err(), "{host}");
     }
 }
