@@ -25,31 +25,25 @@ impl Names {
         let mut all = 0;
         let mut rest = names;
         while let [name, more @ ..] = rest {
-            all |= Self::bit(name.as_bytes());
+            all |= 1 << Self::tag(name.as_bytes());
             rest = more;
         }
         Self(all)
     }
 
-    /// Whether the name may be one of them, in any case of its letters.
-    #[inline]
-    pub const fn may_have(self, name: &[u8]) -> bool {
-        self.0 & Self::bit(name) != 0
+    const fn has(self, tag: u8) -> bool {
+        self.0 >> tag & 1 != 0
     }
 
-    fn add(&mut self, name: &[u8]) {
-        self.0 |= Self::bit(name);
-    }
-
-    /// Names that differ in nothing but the case of their letters have the same bit.
+    /// Which of the bits. Names that differ in nothing but the case of their letters have the same.
     #[inline]
-    const fn bit(name: &[u8]) -> u64 {
+    const fn tag(name: &[u8]) -> u8 {
         match name {
             [first, .., last] => {
                 let (first, last) = ((*first | 0x20) as usize, (*last | 0x20) as usize);
-                1 << ((name.len() * 5 + first + last * 3) & 63)
+                ((name.len() * 5 + first + last * 3) & 63) as u8
             }
-            _ => 1,
+            _ => 0,
         }
     }
 }
@@ -58,8 +52,17 @@ impl Names {
 struct Entry {
     /// Where the line begins.
     at: u32,
-    name_len: u16,
     value_len: u32,
+    name_len: u16,
+    /// The name's bit in [`Names`].
+    tag: u8,
+}
+
+/// One line of [`Fields`].
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    entry: &'a Entry,
+    buf: &'a [u8],
 }
 
 impl Fields {
@@ -105,8 +108,8 @@ impl Fields {
                 && text.get(name_at + name.len()..value_at) == Some(SEPARATOR)
                 && text.get(value_at + value.len()..).is_some_and(|rest| rest.starts_with(LINE_END));
             if is_as_sent {
-                let entry = Entry { at: name_at as u32, name_len: name.len() as u16, value_len: value.len() as u32 };
-                self.seen.add(name);
+                let entry = Entry::new(name_at as u32, name, value);
+                self.seen.0 |= 1 << entry.tag;
                 self.entries.push(entry);
             } else {
                 self.push(name, value);
@@ -139,10 +142,7 @@ impl Fields {
     /// The first value of a name.
     #[inline]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        if !self.seen.may_have(name.as_bytes()) {
-            return None;
-        }
-        self.entries.iter().find(|e| self.is_named(e, name.as_bytes())).map(|e| e.value(&self.buf))
+        self.find(name).next().map(Line::value)
     }
 
     /// The first value of a name, when it is UTF-8.
@@ -153,25 +153,23 @@ impl Fields {
     /// Every value of a name, in order.
     #[inline]
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        let lines = if self.seen.may_have(name.as_bytes()) { self.entries.as_slice() } else { &[] };
-        lines.iter().filter(move |e| self.is_named(e, name.as_bytes())).map(|e| e.value(&self.buf))
+        self.find(name).map(Line::value)
     }
 
     /// Whether a name is present.
     #[inline]
     pub fn contains(&self, name: &str) -> bool {
-        self.seen.may_have(name.as_bytes()) && self.entries.iter().any(|e| self.is_named(e, name.as_bytes()))
+        self.find(name).next().is_some()
     }
 
     /// Gives a name exactly one value: in the place of its first line, or at the end.
     #[inline]
     pub fn set(&mut self, name: &str, value: &[u8]) {
-        if self.seen.may_have(name.as_bytes())
-            && let Some(at) = self.entries.iter().position(|e| self.is_named(e, name.as_bytes()))
-        {
-            self.replace(at, name, value);
-        } else {
-            self.push(name.as_bytes(), value);
+        let may_be_there = self.seen.has(Names::tag(name.as_bytes()));
+        let place = if may_be_there { self.lines().position(|line| line.is(name)) } else { None };
+        match place {
+            Some(at) => self.replace(at, name, value),
+            None => self.push(name.as_bytes(), value),
         }
     }
 
@@ -186,37 +184,48 @@ impl Fields {
             if is_first {
                 *e = entry;
             }
-            is_first || !e.name(buf).eq_ignore_ascii_case(name.as_bytes())
+            is_first || !Line { entry: e, buf }.is(name)
         });
     }
 
     /// Removes every line of a name; says whether there was one.
     #[inline]
     pub fn remove(&mut self, name: &str) -> bool {
-        if !self.contains(name) {
-            return false;
+        let is_there = self.contains(name);
+        if is_there {
+            self.remove_lines(|line| line.is(name));
         }
-        let before = self.entries.len();
+        is_there
+    }
+
+    /// Removes the lines for which `is_out` holds.
+    #[inline]
+    pub fn remove_lines(&mut self, mut is_out: impl FnMut(Line<'_>) -> bool) {
         let buf = &self.buf;
-        self.entries.retain(|e| !e.name(buf).eq_ignore_ascii_case(name.as_bytes()));
-        before != self.entries.len()
+        self.entries.retain(|entry| !is_out(Line { entry, buf }));
     }
 
     /// Keeps the lines for which `keep(name, value)` holds.
     pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
-        let buf = &self.buf;
-        self.entries.retain(|e| keep(e.name(buf), e.value(buf)));
+        self.remove_lines(|line| !keep(line.name(), line.value()));
     }
 
     /// All lines as `(name, value)`, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.entries.iter().map(|e| (e.name(&self.buf), e.value(&self.buf)))
+        self.lines().map(|line| (line.name(), line.value()))
     }
 
-    /// All lines as `(name, value, line)`, the line as HTTP/1 sends it.
-    pub fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8], &[u8])> {
-        let buf = &self.buf;
-        self.entries.iter().map(move |e| (e.name(buf), e.value(buf), e.line(buf)))
+    /// All lines, in order.
+    #[inline]
+    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        self.entries.iter().map(|entry| Line { entry, buf: &self.buf })
+    }
+
+    /// The lines of a name.
+    #[inline]
+    fn find<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = Line<'a>> + use<'a, 'n> {
+        let entries = if self.seen.has(Names::tag(name.as_bytes())) { self.entries.as_slice() } else { &[] };
+        entries.iter().map(|entry| Line { entry, buf: &self.buf }).filter(move |line| line.is(name))
     }
 
     /// Whether the bytes are a field name (a token, RFC 9110, section 5.1).
@@ -237,33 +246,63 @@ impl Fields {
     }
 
     fn store(&mut self, name: &[u8], value: &[u8]) -> Entry {
-        let at = self.buf.len() as u32;
-        self.seen.add(name);
+        let entry = Entry::new(self.buf.len() as u32, name, value);
+        self.seen.0 |= 1 << entry.tag;
         self.buf.reserve(name.len() + value.len() + SEPARATOR.len() + LINE_END.len());
         self.buf.extend_from_slice(name);
         self.buf.extend_from_slice(SEPARATOR);
         self.buf.extend_from_slice(value);
         self.buf.extend_from_slice(LINE_END);
-        Entry { at, name_len: name.len() as u16, value_len: value.len() as u32 }
-    }
-
-    fn is_named(&self, e: &Entry, name: &[u8]) -> bool {
-        usize::from(e.name_len) == name.len() && e.name(&self.buf).eq_ignore_ascii_case(name)
+        entry
     }
 }
 
 impl Entry {
-    fn name<'a>(&self, buf: &'a [u8]) -> &'a [u8] {
-        slice(buf, self.at, u32::from(self.name_len))
+    #[inline]
+    fn new(at: u32, name: &[u8], value: &[u8]) -> Self {
+        Self { at, value_len: value.len() as u32, name_len: name.len() as u16, tag: Names::tag(name) }
+    }
+}
+
+impl<'a> Line<'a> {
+    /// The name, as it was written.
+    #[inline]
+    pub fn name(self) -> &'a [u8] {
+        self.part(0, u32::from(self.entry.name_len))
     }
 
-    fn value<'a>(&self, buf: &'a [u8]) -> &'a [u8] {
-        slice(buf, self.at + u32::from(self.name_len) + SEPARATOR.len() as u32, self.value_len)
+    /// The value.
+    #[inline]
+    pub fn value(self) -> &'a [u8] {
+        self.part(u32::from(self.entry.name_len) + SEPARATOR.len() as u32, self.entry.value_len)
     }
 
-    fn line<'a>(&self, buf: &'a [u8]) -> &'a [u8] {
+    /// The line as HTTP/1 sends it.
+    #[inline]
+    pub fn bytes(self) -> &'a [u8] {
         let framing = (SEPARATOR.len() + LINE_END.len()) as u32;
-        slice(buf, self.at, u32::from(self.name_len) + self.value_len + framing)
+        self.part(0, u32::from(self.entry.name_len) + self.entry.value_len + framing)
+    }
+
+    /// Whether this is its name.
+    #[inline]
+    pub fn is(self, name: &str) -> bool {
+        let Entry { tag, name_len, .. } = *self.entry;
+        tag == Names::tag(name.as_bytes())
+            && usize::from(name_len) == name.len()
+            && self.name().eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// Whether its name may be one of these; `false` is certain.
+    #[inline]
+    pub fn may_be(self, names: Names) -> bool {
+        names.has(self.entry.tag)
+    }
+
+    #[inline]
+    fn part(self, from: u32, len: u32) -> &'a [u8] {
+        let at = (self.entry.at + from) as usize;
+        self.buf.get(at..at + len as usize).unwrap_or_default()
     }
 }
 
@@ -281,10 +320,6 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Fields {
         }
         fields
     }
-}
-
-fn slice(buf: &[u8], at: u32, len: u32) -> &[u8] {
-    buf.get(at as usize..(at + len) as usize).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -316,7 +351,7 @@ mod tests {
         ];
         let mut f: Fields = [("Old", "1")].into_iter().collect();
         f.adopt(text, parsed.into_iter(), (1, 10));
-        let lines: Vec<_> = f.lines().map(|(_, _, line)| String::from_utf8_lossy(line).into_owned()).collect();
+        let lines: Vec<_> = f.lines().map(|line| String::from_utf8_lossy(line.bytes()).into_owned()).collect();
         assert_eq!(lines, ["A: 1\r\n", "B: 2\r\n", "C: 3\r\n", "D: 4\r\n", "E: \r\n", "f: 5\r\n"]);
         assert!(f.iter().eq(parsed) && !f.contains("old"));
         f.set("F", b"6");

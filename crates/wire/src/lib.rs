@@ -17,7 +17,7 @@ mod text;
 pub use addr::{ClientAddr, ConnectionFacts, PeerAddr};
 pub use body::{BodyError, Frame};
 pub use downstream::{BodySource, Downstream, SendError};
-pub use fields::{Fields, Names};
+pub use fields::{Fields, Line, Names};
 pub use head::{BodyLength, RequestHead, ResponseHead, Source, Version};
 pub use method::Method;
 pub use text::Text;

@@ -1,5 +1,5 @@
 use bytes::BytesMut;
-use wire::{BodyLength, Fields, Frame, Method, ResponseHead, Text, status};
+use wire::{BodyLength, Fields, Frame, Method, Names, ResponseHead, Text, status};
 
 /// How a body is framed on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +33,14 @@ pub(crate) fn response_head(
     out.extend_from_slice(b"\r\n");
     let may_have_length = head.status >= 200 && head.status != 204;
     let mut framed = false;
-    for (name, value, line) in head.fields.lines() {
+    for line in head.fields.lines() {
+        if !line.may_be(FRAMING) {
+            out.extend_from_slice(line.bytes());
+            continue;
+        }
+        let name = line.name();
         match framing_field(name) {
-            None => out.extend_from_slice(line),
+            None => out.extend_from_slice(line.bytes()),
             Some(FramingField::Connection) => {}
             Some(FramingField::Length) if framed || !may_have_length => {}
             Some(FramingField::Length) => match (body, framing) {
@@ -45,7 +50,7 @@ pub(crate) fn response_head(
                 }
                 // An answer to HEAD or a 304 says how long the body would have been.
                 (BodyLength::None, OutFraming::None) => {
-                    field(out, name, value);
+                    out.extend_from_slice(line.bytes());
                     framed = true;
                 }
                 _ => {}
@@ -90,10 +95,15 @@ pub(crate) fn request_head(
         field(out, b"Host", host);
     }
     let mut framed = false;
-    for (name, _, line) in fields.lines() {
+    for line in fields.lines() {
+        if !line.may_be(FRAMING) {
+            out.extend_from_slice(line.bytes());
+            continue;
+        }
+        let name = line.name();
         match (framing_field(name), framing) {
-            (None, _) if name.len() == 4 && name.eq_ignore_ascii_case(b"host") => field(out, name, host),
-            (None, _) => out.extend_from_slice(line),
+            (None, _) if line.is("host") => field(out, name, host),
+            (None, _) => out.extend_from_slice(line.bytes()),
             (Some(FramingField::Length), OutFraming::Length(n)) if !framed => {
                 number(out, name, n);
                 framed = true;
@@ -118,6 +128,9 @@ pub(crate) fn request_head(
     }
     out.extend_from_slice(b"\r\n");
 }
+
+/// Fields that are not copied as they are.
+const FRAMING: Names = Names::of(&["content-length", "transfer-encoding", "connection", "host"]);
 
 enum FramingField {
     Length,

@@ -1,4 +1,4 @@
-use wire::{BodyLength, Fields, Version};
+use wire::{BodyLength, Fields, Names, Version};
 
 /// How a message's end is found (RFC 9112, section 6.3). One function per direction decides it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,17 +57,23 @@ impl Framing {
     }
 }
 
+const LENGTHS: Names = Names::of(&["content-length", "transfer-encoding"]);
+
 /// Whether the body is chunked, and its `Content-Length`.
 fn lengths(fields: &Fields, version: Version) -> Result<(bool, Option<u64>), (u16, &'static str)> {
     let mut length = None;
     let mut codings = 0;
-    for (name, value) in fields.iter() {
-        if name.len() == 14 && name.eq_ignore_ascii_case(b"content-length") {
+    if !fields.may_have(LENGTHS) {
+        return Ok((false, None));
+    }
+    for line in fields.lines().filter(|line| line.may_be(LENGTHS)) {
+        let value = line.value();
+        if line.is("content-length") {
             if length.is_some() {
                 return Err((400, "repeated-content-length"));
             }
             length = Some(content_length(value)?);
-        } else if name.len() == 17 && name.eq_ignore_ascii_case(b"transfer-encoding") {
+        } else if line.is("transfer-encoding") {
             codings += 1;
             if !value.eq_ignore_ascii_case(b"chunked") {
                 return Err((501, "unsupported-transfer-coding"));

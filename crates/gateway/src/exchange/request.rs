@@ -160,10 +160,9 @@ pub(super) fn remove_hop_by_hop(fields: &mut Fields) {
             }
         }
     }
-    fields.retain(|name, _| {
-        let is_hop_by_hop =
-            HOP_BY_HOP_NAMES.may_have(name) && HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes()));
-        !is_hop_by_hop && !named.iter().any(|n| n.eq_ignore_ascii_case(name))
+    fields.remove_lines(|line| {
+        let is_hop_by_hop = line.may_be(HOP_BY_HOP_NAMES) && HOP_BY_HOP.iter().any(|hop| line.is(hop));
+        is_hop_by_hop || named.iter().any(|name| name.eq_ignore_ascii_case(line.name()))
     });
 }
 
