@@ -5,6 +5,7 @@
 mod admin;
 mod configuration;
 mod contender;
+mod counters;
 mod cpu;
 mod guards;
 mod load;

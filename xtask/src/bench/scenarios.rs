@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Every scenario, in the order of the report.
-pub(super) const NAMES: [&str; 27] = [
+pub(super) const NAMES: [&str; 30] = [
     "keepalive-1k",
     "keepalive-64k",
     "post-1k",
@@ -45,6 +45,9 @@ pub(super) const NAMES: [&str; 27] = [
     "routes-100k-uri",
     "routes-100k-param",
     "health-10k",
+    "live-keys",
+    "past-keys",
+    "two-workers",
 ];
 
 const KEY_HEADER: &str = "apikey: bench-consumer-key";
@@ -81,6 +84,7 @@ impl Bench<'_> {
         self.writes(report);
         self.files(report);
         self.health(report);
+        self.counters(report);
         Ok(())
     }
 

@@ -146,3 +146,44 @@ proptest! {
         }
     }
 }
+
+/// Counts in a quarter of a second, by two threads on keys of their own: in one table, or in one each.
+fn counts_of_two_threads(tables: usize) -> u64 {
+    let tables: Vec<Counters> = (0..tables).map(|_| Counters::default()).collect();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|running| {
+        let counting: Vec<_> = tables
+            .iter()
+            .cycle()
+            .take(2)
+            .zip(0_u64..)
+            .map(|(counters, thread)| {
+                let is_over = &is_over;
+                running.spawn(move || {
+                    let scope = counters.scope(&["/routes/1"]);
+                    let mut counted = 0;
+                    while !is_over.load(Ordering::Relaxed) {
+                        let key = ((thread << 32) | (counted % 1_000)).to_ne_bytes();
+                        counters.take((&scope, &key), Window::Fixed, (1, u64::MAX, 60), START).unwrap();
+                        counted += 1;
+                    }
+                    counted
+                })
+            })
+            .collect();
+        std::thread::sleep(std::time::Duration::from_millis(250));
+        is_over.store(true, Ordering::Relaxed);
+        counting.into_iter().map(|thread| thread.join().unwrap()).sum()
+    })
+}
+
+#[test]
+#[ignore = "a measurement: run it in release, with two cores to itself"]
+#[allow(clippy::print_stdout)] // the figure is its purpose
+fn two_threads_on_different_keys() {
+    // In turn, so that a machine that slows down does so for both.
+    let mut shares: Vec<f64> =
+        (0..21).map(|_| counts_of_two_threads(1) as f64 / counts_of_two_threads(2) as f64).collect();
+    shares.sort_by(f64::total_cmp);
+    println!("two threads: {:.1} %", shares[shares.len() / 2] * 100.0);
+}
