@@ -85,6 +85,52 @@ fn one_quota_of_rules_is_one_step() {
     assert_eq!((answer.get("X-1-RateLimit-Remaining"), answer.get("X-2-RateLimit-Remaining")), (Some("0"), None));
 }
 
+/// How often a command was run, those that failed too.
+fn calls(redis: &Redis, command: &str) -> usize {
+    let stats = redis.ask(&["INFO", "commandstats"]);
+    let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+    line.and_then(|line| line.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
+}
+
+#[test]
+fn a_request_asks_redis_once_for_each_plugin_over_one_connection() {
+    let upstream = Upstream::hello();
+    let redis = Redis::start();
+    let rules = |parts: [&str; 3], limits: &Value| -> Value {
+        parts.iter().map(|key| merged(json!({ "key": format!("{key}$server_addr") }), limits)).collect()
+    };
+    let count = json!({ "rules": rules(["a", "b", "c"], &json!({ "count": 1000, "time_window": 600 })) });
+    let conn = json!({
+        "rules": rules(["a", "b", "c"], &json!({ "conn": 1000, "burst": 0 })), "default_conn_delay": 0.1,
+    });
+    let req = json!({ "rate": 1000, "burst": 1000, "key": "server_addr" });
+    let plugins = [("limit-count", count), ("limit-conn", conn), ("limit-req", req)];
+    for (asked_plugins, leaves) in [(1, 0), (2, 3), (3, 3)] {
+        let configured = plugins.iter().take(asked_plugins);
+        let configured: serde_json::Map<String, Value> =
+            configured.map(|(name, config)| ((*name).to_owned(), merged(config.clone(), &server(&redis)))).collect();
+        let gateway = &gateways(1, &upstream, &Value::Object(configured))[0];
+        // Redis gets to know the scripts, and the places of this request are given back.
+        assert_eq!(gateway.get("/hello").status(), 200);
+        let expected = asked_plugins + leaves;
+        let settled = || calls(&redis, "zrem") == calls(&redis, "zadd");
+        wait_for("all places", || settled().then_some(()));
+        assert_eq!(redis.ask(&["CONFIG", "RESETSTAT"]), "+OK");
+        assert_eq!(count_of_passed(gateway), 80);
+        wait_for("all places", || settled().then_some(()));
+        // Every rule of a plugin in one step, whatever the number of rules; a place is given back behind the request.
+        assert_eq!((calls(&redis, "evalsha"), calls(&redis, "eval")), (80 * expected, 0), "{asked_plugins} plugins");
+        let connections = redis.ask(&["CLIENT", "LIST"]);
+        // One is the test's own.
+        assert_eq!(connections.lines().filter(|line| line.contains("addr=")).count(), 2, "{connections}");
+    }
+}
+
+/// Ten requests on each of eight connections.
+fn count_of_passed(gateway: &Gateway) -> usize {
+    count(&[gateway], 10, 200)
+}
+
 #[test]
 fn exactly_the_quota_passes_in_a_cluster_while_a_slot_moves() {
     let upstream = Upstream::hello();
