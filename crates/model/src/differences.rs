@@ -283,8 +283,8 @@ differences! {
     }
     /// `introspected-path`
     IntrospectedPath = "introspected-path" {
-        apisix: "graphql-limit-count asks an upstream for its schema at the path of whichever request comes first",
-        portcullis: "only where the route has one exact path; others need introspection_endpoint, and are answered 400 without",
+        apisix: "graphql-limit-count asks an upstream for its schema with path and Host of whichever request comes first",
+        portcullis: "a Host that the route does not name is not sent, but the node's own; routes without one exact path need introspection_endpoint, and are answered 400 without",
         why: "a client could have a file of its own taken for the schema, and what everybody pays worked out by it",
         plugin: "graphql-limit-count",
     }

@@ -72,12 +72,22 @@ fn of_many_requests_one_asks_for_the_schema() {
         }
     });
     assert_eq!(questions(&upstream), 1);
+    // Clients do not choose whom the upstream takes itself for, unless the route does.
+    let hosts = |upstream: &Upstream| -> Vec<String> {
+        let questions = upstream.requests().into_iter().filter(asks_for_schema);
+        questions.map(|question| question.get("host").unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(hosts(&upstream), [upstream.addr.to_string()]);
+    let named = start(&upstream, &json!({}));
+    named.put("routes/shop", &json!({ "uri": "/graphql", "service_id": "shop", "host": "a" }));
+    assert_eq!(ask(&named).status(), 200);
+    assert_eq!(hosts(&upstream), [upstream.addr.to_string(), "a".to_owned()]);
     // What a field costs is in force as soon as it is written, and the schema is known.
     gateway.put(DECORATION, &json!({ "field_path": "Query.products", "mul_arguments": ["first"], "add_value": 40 }));
     assert_eq!(ask(&gateway).get("X-Graphql-Query-Cost"), Some("41"));
     gateway.admin("DELETE", DECORATION, &Value::Null);
     assert_eq!(ask(&gateway).get("X-Graphql-Query-Cost"), Some("1"));
-    assert_eq!(questions(&upstream), 1);
+    assert_eq!(questions(&upstream), 2);
 }
 
 #[test]

@@ -31,6 +31,13 @@ pub(super) struct Introspection {
     services: Mutex<HashMap<Arc<str>, Arc<Known>>>,
 }
 
+/// Whether the route has chosen these, and not the client: what is asked with them counts for everybody.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Trusted {
+    pub(super) path: bool,
+    pub(super) host: bool,
+}
+
 /// A URL that is asked.
 struct Endpoint {
     is_https: bool,
@@ -108,7 +115,7 @@ impl Introspection {
         self: &Arc<Self>,
         cx: &Ctx,
         service: &Arc<str>,
-        is_path_trusted: bool,
+        trusted: Trusted,
     ) -> Result<Arc<UpstreamSchema>, String> {
         let known = self.services.lock().entry(service.clone()).or_default().clone();
         let now = || cx.shared.clock.steady();
@@ -118,7 +125,7 @@ impl Introspection {
             Next::Use(schema) => return Ok(schema),
             Next::GiveUp(failure) => return Err(failure),
             Next::UseAndRenew(schema) => {
-                self.renew(cx, known, service, is_path_trusted);
+                self.renew(cx, known, service, trusted);
                 return Ok(schema);
             }
             Next::Ask => {}
@@ -131,7 +138,7 @@ impl Introspection {
             Next::GiveUp(failure) => return Err(failure),
             Next::Ask => {}
         }
-        let answer = match self.prepare(cx, is_path_trusted) {
+        let answer = match self.prepare(cx, trusted) {
             Ok((courier, question)) => ask(courier, question).await,
             Err(failure) => Err(failure),
         };
@@ -140,11 +147,11 @@ impl Introspection {
     }
 
     /// Asks again beside the request, unless that goes on already.
-    fn renew(self: &Arc<Self>, cx: &Ctx, known: Arc<Known>, service: &Arc<str>, is_path_trusted: bool) {
+    fn renew(self: &Arc<Self>, cx: &Ctx, known: Arc<Known>, service: &Arc<str>, trusted: Trusted) {
         if known.asking.try_lock().is_err() {
             return;
         }
-        let Ok((courier, question)) = self.prepare(cx, is_path_trusted) else { return };
+        let Ok((courier, question)) = self.prepare(cx, trusted) else { return };
         let (shared, service) = (cx.shared.clone(), service.clone());
         // Where so much goes on already, the next request tries it.
         courier.clone().detach(Box::pin(async move {
@@ -154,16 +161,18 @@ impl Introspection {
         }));
     }
 
-    fn prepare(&self, cx: &Ctx, is_path_trusted: bool) -> Result<(Rc<dyn Courier>, Outbound), String> {
+    fn prepare(&self, cx: &Ctx, trusted: Trusted) -> Result<(Rc<dyn Courier>, Outbound), String> {
         let courier = cx.directory().courier().ok_or("there is no network")?;
         let (node, target) = match &self.endpoint {
             Some(endpoint) => (endpoint.node.clone(), endpoint.target.clone()),
-            None if !is_path_trusted => {
+            None if !trusted.path => {
                 return Err("the client chooses the path here, set introspection_endpoint".to_owned());
             }
             None => {
                 let route = cx.route.as_deref().ok_or("there is no route")?;
-                let node = cx.directory().service_node(route, &cx.request.authority);
+                // Without one the node is asked by its own name, unless its upstream has another for it.
+                let authority: &[u8] = if trusted.host { &cx.request.authority } else { b"" };
+                let node = cx.directory().service_node(route, authority);
                 let target = cx.upstream.target.as_ref().unwrap_or(&cx.request.target);
                 let path = wire::path::split_query(target).0.to_vec();
                 (node.ok_or("the route has no upstream nodes, set introspection_endpoint")?, path)

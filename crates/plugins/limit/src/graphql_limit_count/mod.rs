@@ -14,7 +14,7 @@ use self::{
     cost::{Charge, Known},
     decorations::Decorations,
     document::Document,
-    introspection::Introspection,
+    introspection::{Introspection, Trusted},
     sent::Sent,
 };
 use crate::{
@@ -71,8 +71,8 @@ pub struct GraphqlLimitCount {
     strategy: Strategy,
     resolves_variables: bool,
     introspection: Arc<Introspection>,
-    /// Whether clients may choose the path that an upstream is asked for its schema.
-    trusts_any_path: bool,
+    /// Whether clients may choose with which path and host an upstream is asked for its schema.
+    trusts_clients: bool,
 }
 
 /// What a request's query costs, kept until the response's head.
@@ -113,7 +113,7 @@ impl Plugin for GraphqlLimitCount {
                 config.introspection_endpoint.as_deref(),
                 &config.introspection_headers.unwrap_or_default(),
             )?),
-            trusts_any_path: !env.compat.is_safe(DifferenceId::IntrospectedPath),
+            trusts_clients: !env.compat.is_safe(DifferenceId::IntrospectedPath),
         })
     }
 
@@ -207,7 +207,7 @@ impl GraphqlLimitCount {
         let decorations = decorations.map_err(|error| NoCost::Undecorated(error.to_string()))?;
         let decorations = decorations.and_then(|compiled| compiled.downcast::<Decorations>().ok());
         let schema = match service.filter(|_| decorations.is_some()) {
-            Some(service) => match self.introspection.schema(cx, &service, self.trusts_path(cx)).await {
+            Some(service) => match self.introspection.schema(cx, &service, self.trusted(cx)).await {
                 Ok(schema) => Some(schema),
                 Err(reason) => {
                     tracing::debug!(reason, "a query has no cost");
@@ -227,9 +227,12 @@ impl GraphqlLimitCount {
         Ok(cost + A_LITTLE)
     }
 
-    /// Whether the route and not the client says which path is asked.
-    fn trusts_path(&self, cx: &Ctx) -> bool {
-        self.trusts_any_path || cx.matched_uri.as_deref().is_some_and(|uri| !uri.contains(['*', ':']))
+    /// What of a request the route and not the client has chosen.
+    fn trusted(&self, cx: &Ctx) -> Trusted {
+        let is_exact = |pattern: &Option<Arc<str>>, marks: &[char]| {
+            self.trusts_clients || pattern.as_deref().is_some_and(|pattern| !pattern.contains(marks))
+        };
+        Trusted { path: is_exact(&cx.matched_uri, &['*', ':']), host: is_exact(&cx.matched_host, &['*']) }
     }
 }
 
