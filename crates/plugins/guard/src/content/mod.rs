@@ -31,6 +31,11 @@ impl Unreadable {
     const fn new(status: u16, reason: &'static str) -> Self {
         Self { status, reason }
     }
+
+    /// The status to answer with: what the client did wrong is answered as it is configured, what it may not do as it is named.
+    pub(crate) const fn status_or(&self, configured: u16) -> u16 {
+        if self.status == 400 { configured } else { self.status }
+    }
 }
 
 impl From<BodyError> for Unreadable {

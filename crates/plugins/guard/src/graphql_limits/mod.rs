@@ -6,8 +6,8 @@ mod sent;
 mod tests;
 
 use crate::{
-    content::{Content, Media},
-    refusal,
+    content::{Content, Media, Unreadable},
+    refusal::Rejection,
 };
 use document::Limits;
 use plugin::{
@@ -41,12 +41,24 @@ pub struct GraphqlLimits {
     /// How many requests may be in an array; 0 for no array.
     batch: usize,
     max: usize,
-    status: u16,
-    message: Option<String>,
+    rejection: Rejection,
 }
 
-/// Why a request is refused: the status if it is not the configured one, and the reason.
-type Refused = (Option<u16>, String);
+/// Why a request is refused.
+enum Refused {
+    /// It asks for too much, or for nothing that is GraphQL.
+    Wrong(String),
+    /// Its body cannot be looked into.
+    Unreadable(Unreadable),
+    /// Its body is of another kind.
+    Foreign,
+}
+
+impl From<Unreadable> for Refused {
+    fn from(unreadable: Unreadable) -> Self {
+        Self::Unreadable(unreadable)
+    }
+}
 
 impl Plugin for GraphqlLimits {
     const NAME: &'static str = "graphql-limits";
@@ -73,8 +85,7 @@ impl Plugin for GraphqlLimits {
             },
             batch: config.max_batch,
             max: config.max_req_body_size,
-            status: config.rejected_code,
-            message: config.rejected_msg,
+            rejection: Rejection { status: config.rejected_code, message: config.rejected_msg },
         })
     }
 
@@ -91,7 +102,7 @@ impl Rewrite for GraphqlLimits {
             Method::Get | Method::Head => {
                 let checked = sent::in_query(cx.request.query.as_deref())
                     .and_then(|text| self.check(&text, true))
-                    .map_err(|reason| (None, reason));
+                    .map_err(Refused::Wrong);
                 Step::Ready(Ok(self.settle(checked)))
             }
             Method::Post => Step::Wait(Box::pin(self.check_body(cx))),
@@ -103,26 +114,21 @@ impl Rewrite for GraphqlLimits {
 impl GraphqlLimits {
     async fn check_body(&self, cx: &mut Ctx) -> Outcome {
         let checked = self.documents(cx).await.and_then(|documents| {
-            documents.iter().try_for_each(|text| self.check(text, false)).map_err(|reason| (None, reason))
+            documents.iter().try_for_each(|text| self.check(text, false)).map_err(Refused::Wrong)
         });
         Ok(self.settle(checked))
     }
 
     /// The documents in the body, each of which will be executed.
     async fn documents(&self, cx: &mut Ctx) -> Result<Vec<String>, Refused> {
-        let wrong = |reason: &str| (None, reason.to_owned());
         if sent::has_argument(cx.request.query.as_deref(), b"query") {
-            return Err(wrong("the GraphQL document is both in the URI and in the body"));
+            return Err(Refused::Wrong("the GraphQL document is both in the URI and in the body".to_owned()));
         }
-        let unreadable = |error: crate::content::Unreadable| match error.status {
-            400 => (None, error.reason.to_owned()),
-            status => (Some(status), error.reason.to_owned()),
-        };
         // Its charset and how often it comes.
-        Media::of(&cx.request.fields).map_err(unreadable)?;
-        let kind = Kind::of(&cx.request.fields).ok_or_else(|| (Some(415), "the body is not of GraphQL".to_owned()))?;
-        let content = Content::read(cx, self.max).await.map_err(unreadable)?;
-        sent::in_body(kind, content.bytes(), self.batch).map_err(|reason| wrong(&reason))
+        Media::of(&cx.request.fields)?;
+        let kind = Kind::of(&cx.request.fields).ok_or(Refused::Foreign)?;
+        let content = Content::read(cx, self.max).await?;
+        sent::in_body(kind, content.bytes(), self.batch).map_err(Refused::Wrong)
     }
 
     fn check(&self, text: &str, only_queries: bool) -> Result<(), String> {
@@ -132,10 +138,9 @@ impl GraphqlLimits {
     fn settle(&self, checked: Result<(), Refused>) -> Verdict {
         match checked {
             Ok(()) => Verdict::Next,
-            Err((status, reason)) => {
-                let text = self.message.as_deref().unwrap_or(&reason);
-                refusal::error_msg(status.unwrap_or(self.status), text).into()
-            }
+            Err(Refused::Wrong(reason)) => self.rejection.because(&reason).into(),
+            Err(Refused::Unreadable(unreadable)) => self.rejection.unreadable(&unreadable).into(),
+            Err(Refused::Foreign) => self.rejection.reply(415, "the body is not of GraphQL").into(),
         }
     }
 }

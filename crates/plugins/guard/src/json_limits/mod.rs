@@ -9,11 +9,10 @@ mod tests;
 
 use crate::{
     content::{self, Content, Media, Unreadable},
-    refusal,
+    refusal::Rejection,
 };
 use plugin::{
-    BuildEnv, BuildError, Ctx, Hooks, Outcome, Plugin, PluginClass, Posture, Reply, Rewrite, RunPolicy, Spec, Step,
-    Verdict,
+    BuildEnv, BuildError, Ctx, Hooks, Outcome, Plugin, PluginClass, Posture, Rewrite, RunPolicy, Spec, Step, Verdict,
 };
 use scanner::{Limits, Scanner, Wrong};
 use serde::Deserialize;
@@ -42,8 +41,7 @@ pub struct JsonLimits {
     limits: Limits,
     skipped: Vec<String>,
     max: usize,
-    status: u16,
-    message: Option<String>,
+    rejection: Rejection,
 }
 
 /// Why a body is refused.
@@ -84,8 +82,7 @@ impl Plugin for JsonLimits {
             },
             skipped: config.skip_content_types,
             max: config.max_req_body_size,
-            status: config.rejected_code,
-            message: config.rejected_msg,
+            rejection: Rejection { status: config.rejected_code, message: config.rejected_msg },
         })
     }
 
@@ -116,8 +113,8 @@ impl JsonLimits {
         };
         Ok(match checked {
             Ok(()) => Verdict::Next,
-            Err(Fault::Unreadable(unreadable)) => self.refuse(unreadable.status, unreadable.reason).into(),
-            Err(Fault::Wrong(wrong)) => self.refuse(400, &wrong.to_string()).into(),
+            Err(Fault::Unreadable(unreadable)) => self.rejection.unreadable(&unreadable).into(),
+            Err(Fault::Wrong(wrong)) => self.rejection.because(&wrong.to_string()).into(),
         })
     }
 
@@ -155,11 +152,5 @@ impl JsonLimits {
         }
         media?;
         Scanner::new(self.limits).end(content.bytes()).map_err(Fault::Wrong)
-    }
-
-    /// What is wrong with the JSON is answered as it is configured.
-    fn refuse(&self, status: u16, reason: &str) -> Reply {
-        let status = if status == 400 { self.status } else { status };
-        refusal::error_msg(status, self.message.as_deref().unwrap_or(reason))
     }
 }

@@ -206,8 +206,21 @@ impl<'d> Reading<'d> {
 pub(super) fn absolute(reference: &Value, at: &str) -> Result<String, Invalid> {
     match reference.as_str() {
         Some(text) if text.starts_with("#/components/schemas/") => Ok(format!("{DOCUMENT}{text}")),
-        _ => Err(Invalid::new(at, format!("{reference} is no schema of this document's components"))),
+        Some(text) if text.starts_with('#') => Err(Invalid::new(
+            at,
+            format!(
+                "{reference} is no schema of this document's components: put it under /components/schemas, and refer to it there;"
+            ),
+        )),
+        _ => Err(Invalid::new(at, outside(reference))),
     }
+}
+
+/// What is said of a reference that leads out of the document.
+pub(super) fn outside(reference: &Value) -> String {
+    format!(
+        "the reference {reference} leads out of this document, and nothing is fetched: put what it leads to under /components, and refer to it there;"
+    )
 }
 
 /// Adds schemas that have to fit as well.

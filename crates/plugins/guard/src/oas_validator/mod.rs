@@ -258,7 +258,7 @@ impl OasValidator {
             tracing::error!(reason = unreadable.reason, "a request body cannot be checked");
             return Verdict::Next;
         }
-        let status = if unreadable.status == 400 { self.status } else { unreadable.status };
+        let status = unreadable.status_or(self.status);
         refusal::message(status, &format!("error reading the request body. err: {}", unreadable.reason)).into()
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Wrong,
     answers::Answers,
     body::{Body, Judged, Look},
-    convert::{Reading, Side, Version, escape},
+    convert::{Reading, Side, Version, escape, outside},
     parameter::{Parameter, Place, pairs},
     paths::Paths,
     schemas::{Collected, Schemas},
@@ -102,7 +102,8 @@ fn resolve<'d>(document: &'d Value, source: &'d Value, at: &str) -> Result<&'d V
     for _ in 0..8 {
         let Some(reference) = source.get("$ref") else { return Ok(source) };
         let pointer = reference.as_str().and_then(|text| text.strip_prefix('#'));
-        let target = pointer.and_then(|pointer| document.pointer(pointer));
+        let pointer = pointer.ok_or_else(|| Invalid::new(at, outside(reference)))?;
+        let target = document.pointer(pointer);
         source = target.ok_or_else(|| Invalid::new(at, format!("{reference} is nothing in this document")))?;
     }
     Err(Invalid::new(at, "references that lead to references"))

@@ -295,7 +295,11 @@ fn documents_that_would_not_be_checked_are_refused() {
         ),
         (with(json!({ "name": "x", "in": "query", "content": { "text/xml": {} } })), "can only be JSON"),
         (with(json!({ "$ref": "#/components/parameters/X" })), "is nothing in this document"),
-        (body(json!({ "$ref": "https://evil.example/s" })), "evil.example"),
+        (
+            body(json!({ "$ref": "https://evil.example/s" })),
+            "the reference \"https://evil.example/s\" leads out of this document, and nothing is fetched",
+        ),
+        (with(json!({ "$ref": "other.json#/X" })), "leads out of this document"),
         (body(json!({ "$ref": "#/paths" })), "is no schema of this document's components"),
         (body(json!({ "$ref": "#/components/schemas/Nothing" })), "Nothing"),
         (body(json!({ "type": "strnig" })), "/paths/~1b/post/requestBody/content/application~1json/schema"),

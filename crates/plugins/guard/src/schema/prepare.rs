@@ -24,8 +24,19 @@ pub(super) struct Refused {
 /// # Errors
 /// What would be ignored, or would never end.
 pub(super) fn draft(source: &Value) -> Result<Draft, Refused> {
-    let mut walk = Walk { named: named(source)?, new: None, old: None, depth: 0, places: Vec::new() };
+    let mut walk = Walk {
+        named: named(source)?,
+        new: None,
+        old: None,
+        depth: 0,
+        places: Vec::new(),
+        outside: None,
+        has_ids: false,
+    };
     walk.schema(source, "")?;
+    if let Some(refused) = walk.outside.take().filter(|_| !walk.has_ids) {
+        return Err(refused);
+    }
     let era = match (walk.named, walk.new, walk.old) {
         (Some(era), ..) => era,
         (None, Some((new, path)), Some((old, _))) => {
@@ -74,6 +85,10 @@ struct Walk {
     depth: usize,
     /// Where schemas are.
     places: Vec<String>,
+    /// A reference that leads out, unless a part of the schema has that name.
+    outside: Option<Refused>,
+    /// Whether parts have names of their own.
+    has_ids: bool,
 }
 
 impl Walk {
@@ -102,6 +117,7 @@ impl Walk {
             if !known.describes && name != "$ref" {
                 checking = Some(name);
             }
+            self.references(name, value, &at);
             self.date(known, value, &at)?;
             self.parts(known, value, &at)?;
         }
@@ -113,6 +129,20 @@ impl Walk {
         }
         self.depth -= 1;
         Ok(())
+    }
+
+    fn references(&mut self, name: &str, value: &Value, at: &str) {
+        let text = value.as_str().unwrap_or_default();
+        self.has_ids |= matches!(name, "$id" | "id") && !text.starts_with('#');
+        let is_reference = matches!(name, "$ref" | "$dynamicRef" | "$recursiveRef") && value.is_string();
+        let is_known = text.starts_with('#')
+            || text.split_once("://").is_some_and(|(_, rest)| rest.starts_with("json-schema.org/"));
+        if is_reference && !is_known && self.outside.is_none() {
+            let reason = format!(
+                "the reference {value} leads out of the schema, and nothing is fetched: put what it leads to under \"definitions\", and refer to it there;"
+            );
+            self.outside = Some(Refused { reason, path: at.to_owned() });
+        }
     }
 
     /// The schemas in a keyword. What has a wrong form is refused by the draft's own schema.

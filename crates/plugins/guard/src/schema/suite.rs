@@ -41,9 +41,10 @@ fn play(text: &str, draft: Option<&str>) -> (Vec<String>, Vec<(String, String)>)
 }
 
 /// Why a schema may be refused when it is written.
-const REASONS: [&str; 5] = [
+const REASONS: [&str; 6] = [
     // A document that a request would have to wait for.
     "is not present in a registry",
+    "and nothing is fetched",
     "Unknown format: 'idn-",
     "Unknown format: 'unknown'",
     "is no draft that is known",
