@@ -4,8 +4,12 @@ mod coding;
 pub(crate) mod form;
 mod media;
 pub(crate) mod multipart;
+mod text;
+mod tree;
 
 pub(crate) use media::Media;
+pub(crate) use text::special;
+pub(crate) use tree::{Tree, Trees};
 
 use bytes::Bytes;
 use plugin::{BodyLimits, Ctx, HeldBody};

@@ -8,7 +8,7 @@ use super::{
     spec::{Checked, Invalid, Part},
     target::Target,
 };
-use crate::content::{form, multipart};
+use crate::content::{Tree, form, multipart};
 use bytes::Bytes;
 use model::json::{self, Limits};
 use serde_json::Value;
@@ -121,16 +121,19 @@ impl Body {
     }
 
     fn try_judge(&self, checked: &Checked, fields: &Fields, bytes: &[u8], look: Look) -> Result<Judged, Wrong> {
-        let Look { what, is_strict, unknown } = look;
+        let Look { what, is_strict, .. } = look;
         let name = essence(fields.get_str("content-type").unwrap_or_default());
         let takes = if what == "request" { "take" } else { "answer with" };
         let media =
             self.find(&name).ok_or_else(|| Wrong(format!("the operation does not {takes} this content type")))?;
         let Some(slot) = media.slot else { return Ok(Judged::default()) };
         let kind = Kind::of(&name, fields);
+        if let (Kind::Json, true, Some(tree)) = (&kind, is_strict, Tree::parse(bytes)) {
+            return self.judge_tree(checked, media, slot, &tree, bytes, look);
+        }
         let value = match &kind {
             Kind::Opaque => return Ok(Judged::default()),
-            Kind::Json if is_strict => parse(bytes, what)?,
+            Kind::Json if is_strict => return Err(not_strict(bytes, what)),
             Kind::Json => serde_json::from_slice(bytes).map_err(|error| not_json(what, &error))?,
             Kind::Form if is_strict && form::looks_like_json(bytes) => {
                 return Err(Wrong(format!("{what} body could be read as JSON")));
@@ -143,21 +146,38 @@ impl Body {
         if matches!(kind, Kind::Form | Kind::Multipart(_)) {
             return self.judge_form(checked, media, slot, &kind, value, bytes, look);
         }
+        // What is not JSON has no members, and JSON is looked for members only where it is read strictly.
+        let fits = checked.schemas.fits(slot, &Tree::of(&value));
+        if fits { Ok(Judged::default()) } else { Err(does_not_fit(what)) }
+    }
+
+    fn judge_tree(
+        &self,
+        checked: &Checked,
+        media: &Media,
+        slot: Slot,
+        tree: &Tree<'_>,
+        bytes: &[u8],
+        look: Look,
+    ) -> Result<Judged, Wrong> {
+        let Look { what, unknown, .. } = look;
         let found = match (media.shape, &checked.shapes) {
-            (Some(shape), Some(shapes)) if unknown != Unknown::Pass && kind == Kind::Json => {
-                members::find(shapes, shape, bytes, &value).map_err(|TooMuch| too_much(what))?
+            (Some(shape), Some(shapes)) if unknown != Unknown::Pass => {
+                members::find(shapes, shape, bytes, tree).map_err(|TooMuch| too_much(what))?
             }
             _ => Vec::new(),
         };
         let mut judged = Judged::default();
-        let mut value = value;
-        if unknown == Unknown::Strip && !found.is_empty() {
+        let fits = if unknown == Unknown::Strip && !found.is_empty() {
             let stripped = members::without(bytes, &found);
-            value = parse(&stripped, what)?;
+            let fits = checked.schemas.fits(slot, &Tree::parse(&stripped).ok_or_else(|| not_strict(&stripped, what))?);
             judged.stripped = Some(stripped.into());
-        }
-        if !checked.schemas.fits(slot, &value) {
-            judged.wrong = Some(Wrong(format!("{what} body does not fit its schema")));
+            fits
+        } else {
+            checked.schemas.fits(slot, tree)
+        };
+        if !fits {
+            judged.wrong = Some(does_not_fit(what));
         }
         Ok(judged.with(found, look))
     }
@@ -180,7 +200,7 @@ impl Body {
                 // As the JSON that it stands for.
                 let value = media.target.form(form.clone(), false);
                 let text = value.to_string();
-                members::find(shapes, shape, text.as_bytes(), &value).map_err(|TooMuch| too_much(what))?
+                members::find(shapes, shape, text.as_bytes(), &Tree::of(&value)).map_err(|TooMuch| too_much(what))?
             }
             _ => Vec::new(),
         };
@@ -197,9 +217,12 @@ impl Body {
             }
             judged.stripped = Some(form::without(bytes, &names).into());
         }
-        let fits = |prefers_text| checked.schemas.fits(slot, &media.target.form(form.clone(), prefers_text));
+        let fits = |prefers_text| {
+            let value = media.target.form(form.clone(), prefers_text);
+            checked.schemas.fits(slot, &Tree::of(&value))
+        };
         if !fits(false) && !fits(true) {
-            judged.wrong = Some(Wrong(format!("{what} body does not fit its schema")));
+            judged.wrong = Some(does_not_fit(what));
         }
         Ok(judged.with(found, look))
     }
@@ -218,8 +241,16 @@ impl Judged {
     }
 }
 
-fn parse(bytes: &[u8], what: &str) -> Result<Value, Wrong> {
-    json::parse(bytes, Limits { bytes: usize::MAX, depth: Limits::DEEPEST }).map_err(|error| not_json(what, &error))
+/// Why a text cannot be read strictly.
+fn not_strict(bytes: &[u8], what: &str) -> Wrong {
+    match json::parse(bytes, Limits { bytes: usize::MAX, depth: Limits::DEEPEST }) {
+        Err(error) => not_json(what, &error),
+        Ok(_) => Wrong(format!("{what} body is not JSON")),
+    }
+}
+
+fn does_not_fit(what: &str) -> Wrong {
+    Wrong(format!("{what} body does not fit its schema"))
 }
 
 fn not_json(what: &str, error: &dyn std::fmt::Display) -> Wrong {

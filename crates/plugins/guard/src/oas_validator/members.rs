@@ -1,7 +1,7 @@
 //! Members of a JSON text that have no place in it, and the text without them.
 
 use super::shapes::{ShapeId, Shapes};
-use serde_json::Value;
+use crate::content::Tree;
 use std::borrow::Cow;
 
 /// How often a text may be looked at again to choose between schemas.
@@ -23,7 +23,7 @@ pub(super) struct Member {
 pub(super) struct TooMuch;
 
 /// The members of a text that are not declared, or hidden; `value` is what the text says, which has no name twice.
-pub(super) fn find(shapes: &Shapes, shape: ShapeId, text: &[u8], value: &Value) -> Result<Vec<Member>, TooMuch> {
+pub(super) fn find(shapes: &Shapes, shape: ShapeId, text: &[u8], value: &Tree<'_>) -> Result<Vec<Member>, TooMuch> {
     let left = text.len().saturating_mul(LOOKS).saturating_add(FREE);
     let mut walk = Walk { shapes, text, at: 0, path: Vec::new(), found: Vec::new(), left };
     walk.value(&[shape], value)?;
@@ -59,8 +59,8 @@ enum Step<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn value(&mut self, shapes: &[ShapeId], value: &Value) -> Result<(), TooMuch> {
-        if shapes.is_empty() || !(value.is_object() || value.is_array()) {
+    fn value(&mut self, shapes: &[ShapeId], value: &Tree<'_>) -> Result<(), TooMuch> {
+        if shapes.is_empty() || (value.members().is_none() && value.items().is_none()) {
             self.skip();
             return Ok(());
         }
@@ -73,16 +73,16 @@ impl<'a> Walk<'a> {
             Ok(())
         })?;
         match value {
-            Value::Object(_) if !self.shapes.lists_members(&applied) => self.skip(),
-            Value::Object(_) => self.object(&applied, value)?,
-            _ => self.array(&applied, value)?,
+            Tree::Array(items) => self.array(&applied, items)?,
+            _ if !self.shapes.lists_members(&applied) => self.skip(),
+            _ => self.object(&applied, value)?,
         }
         Ok(())
     }
 
-    fn array(&mut self, applied: &[ShapeId], value: &Value) -> Result<(), TooMuch> {
+    fn array(&mut self, applied: &[ShapeId], items: &[Tree<'_>]) -> Result<(), TooMuch> {
         self.at += 1;
-        for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        for (index, item) in items.iter().enumerate() {
             self.separator();
             self.path.push(Step::Index(index));
             self.value(&self.shapes.item(applied, index), item)?;
@@ -93,7 +93,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn object(&mut self, applied: &[ShapeId], value: &Value) -> Result<(), TooMuch> {
+    fn object(&mut self, applied: &[ShapeId], value: &Tree<'_>) -> Result<(), TooMuch> {
         self.at += 1;
         // Where a member begins that goes, with no other before it that stays.
         let mut first = None;
@@ -110,7 +110,7 @@ impl<'a> Walk<'a> {
             let name = self.name();
             let declared = self.shapes.member(applied, &name);
             let declared = declared.filter(|shapes| !shapes.iter().any(|id| self.shapes.is_hidden(*id)));
-            let inner = value.get(&*name).unwrap_or(&Value::Null);
+            let inner = value.get(&name).unwrap_or(&Tree::Null);
             self.path.push(Step::Name(name));
             match declared {
                 Some(shapes) => {

@@ -6,6 +6,7 @@ use super::{
     spec::{Invalid, Part},
     target::Target,
 };
+use crate::content::Tree;
 use model::json::{self, Limits};
 use plugin::Request;
 use serde_json::Value;
@@ -153,7 +154,7 @@ impl Parameter {
                 return if self.is_required { Err("is missing") } else { Ok(()) };
             };
             let is_empty = value.as_str().is_some_and(str::is_empty);
-            if (is_empty && self.may_be_empty) || self.slot.is_none_or(|slot| schemas.fits(slot, &value)) {
+            if (is_empty && self.may_be_empty) || self.slot.is_none_or(|slot| schemas.fits(slot, &Tree::of(&value))) {
                 return Ok(());
             }
         }

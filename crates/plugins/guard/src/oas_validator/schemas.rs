@@ -4,6 +4,7 @@ use super::{
     convert::{DOCUMENT, Reading, escape},
     spec::Invalid,
 };
+use crate::content::{Tree, Trees};
 use jsonschema::{PatternOptions, Registry, Validator};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -17,14 +18,17 @@ pub(super) struct Slot(usize);
 
 /// The schemas that operations use. They are one schema of an object with a property for each, so that what they share is compiled
 /// once and not for each of them.
-pub(super) struct Schemas(Validator);
+pub(super) struct Schemas {
+    validator: Validator<Trees>,
+    /// What the properties are called.
+    names: Vec<String>,
+}
 
 impl Schemas {
     /// Whether a value fits one of them.
-    pub(super) fn fits(&self, slot: Slot, value: &Value) -> bool {
-        let mut object = Map::new();
-        object.insert(slot.0.to_string(), value.clone());
-        self.0.is_valid(&Value::Object(object))
+    pub(super) fn fits(&self, slot: Slot, value: &Tree<'_>) -> bool {
+        let name = self.names.get(slot.0).map_or("", String::as_str);
+        self.validator.is_valid(&Tree::object_of(name, value))
     }
 }
 
@@ -64,7 +68,7 @@ impl<'d> Collected<'d> {
         let shared = draft.create_resource(json!({ "components": { "schemas": components } }));
         let wrong = |error: jsonschema::ReferencingError| Invalid::new("/components/schemas", error.to_string());
         let registry = Registry::new().add(DOCUMENT, shared).map_err(wrong)?.prepare().map_err(wrong)?;
-        let mut options = jsonschema::options()
+        let mut options = jsonschema::options_for::<Trees>()
             .with_draft(draft)
             .with_registry(&registry)
             .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_SIZE))
@@ -75,8 +79,9 @@ impl<'d> Collected<'d> {
             options = options.with_format(format, |_: &str| true);
         }
         let (mut properties, mut places) = (Map::new(), Vec::new());
-        for (index, (schema, at)) in self.all.into_iter().enumerate() {
-            properties.insert(index.to_string(), schema);
+        let names: Vec<String> = (0..self.all.len()).map(|index| index.to_string()).collect();
+        for (name, (schema, at)) in names.iter().zip(self.all) {
+            properties.insert(name.clone(), schema);
             places.push(at);
         }
         let all = json!({ "properties": properties, "additionalProperties": false });
@@ -88,6 +93,6 @@ impl<'d> Collected<'d> {
             let place = place.map_or("/components/schemas", String::as_str);
             Invalid::new(&format!("{place}/{rest}"), error.masked().to_string())
         })?;
-        Ok(Schemas(validator))
+        Ok(Schemas { validator, names })
     }
 }

@@ -5,8 +5,9 @@ use super::{
     schemas::{Collected, Schemas, Slot},
     spec::Invalid,
 };
+use crate::content::Tree;
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 /// One of the shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,7 +239,7 @@ impl Shapes {
     pub(super) fn applied<E>(
         &self,
         shapes: &[ShapeId],
-        value: &Value,
+        value: &Tree<'_>,
         mut pay: impl FnMut(usize) -> Result<(), E>,
     ) -> Result<Vec<ShapeId>, E> {
         let (mut open, mut applied) = (shapes.to_vec(), Vec::new());
@@ -262,7 +263,7 @@ impl Shapes {
                         }
                     }
                     Choice::Named(property, cases) => {
-                        let named = value.get(property).and_then(Value::as_str).and_then(|name| cases.get(name));
+                        let named = value.get(property).and_then(Tree::text).and_then(|name| cases.get(name));
                         open.extend(named);
                     }
                     Choice::Either { test, then, otherwise } => {
@@ -292,7 +293,7 @@ impl Shapes {
             let before = found.len();
             found.extend(shape.properties.get(name));
             if !shape.patterns.is_empty() {
-                let text = Value::String(name.to_owned());
+                let text = Tree::String(Cow::Borrowed(name));
                 let patterns = shape.patterns.iter().filter(|(slot, _)| self.open.fits(*slot, &text));
                 found.extend(patterns.map(|(_, id)| id));
             }

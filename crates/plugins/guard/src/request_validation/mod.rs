@@ -5,7 +5,7 @@ mod headers;
 mod tests;
 
 use crate::{
-    content::{Content, Media, Unreadable, form, multipart},
+    content::{Content, Media, Tree, Unreadable, form, multipart},
     schema::UserSchema,
 };
 use bytes::Bytes;
@@ -135,8 +135,13 @@ impl RequestValidation {
             }
             Media::Multipart(boundary) => multipart::parse(bytes, &boundary)
                 .map_err(|error| Refused::because(format!("the multipart body is ambiguous: {error}")))?,
-            Media::Json => json::parse(bytes, Limits { bytes: self.max, depth: Limits::DEEPEST })
-                .map_err(|error| Refused::because(format!("the body is not JSON: {error}")))?,
+            Media::Json => {
+                if let Some(tree) = Tree::parse(bytes) {
+                    return schema.check_tree(&tree, bytes.len()).map_err(Refused::because);
+                }
+                json::parse(bytes, Limits { bytes: self.max, depth: Limits::DEEPEST })
+                    .map_err(|error| Refused::because(format!("the body is not JSON: {error}")))?
+            }
         };
         schema.check(&mut value, bytes.len()).map_err(Refused::because)
     }

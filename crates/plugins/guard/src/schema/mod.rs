@@ -11,6 +11,7 @@ mod suite;
 #[cfg(test)]
 mod tests;
 
+use crate::content::{Tree, Trees};
 use jsonschema::{PatternOptions, Validator};
 use model::schema::Schema;
 use plugin::BuildError;
@@ -29,7 +30,7 @@ const DESCRIBING_FORMATS: [&str; 7] = ["int32", "int64", "float", "double", "pas
 /// A compiled schema.
 pub(crate) struct UserSchema {
     /// Decides; where there is none, the words do.
-    validator: Option<Validator>,
+    validator: Option<Validator<Trees>>,
     words: Option<Schema>,
 }
 
@@ -48,7 +49,7 @@ impl UserSchema {
     pub(crate) fn compile(what: &str, source: &Value) -> Result<Self, BuildError> {
         let wrong = |error: &dyn fmt::Display| BuildError(format!("{what}: {error}"));
         let draft = prepare::draft(source).map_err(|error| wrong(&error))?;
-        let mut options = jsonschema::options()
+        let mut options = jsonschema::options_for::<Trees>()
             .with_draft(draft)
             .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_SIZE))
             .should_validate_formats(true)
@@ -84,9 +85,20 @@ impl UserSchema {
         };
         match &self.validator {
             None => words(value),
-            // It remembers what it has found out, so that a recursive schema takes no more time for a deep value than for a wide one.
-            Some(validator) if validator.is_valid(value) => Ok(()),
+            Some(validator) if validator.is_valid(&Tree::of(value)) => Ok(()),
             Some(_) => Err(words(&mut value.clone()).err().unwrap_or_else(|| MISFIT.to_owned())),
+        }
+    }
+
+    /// The same of what a text of so many bytes says; with APISIX's meaning as well.
+    ///
+    /// # Errors
+    /// What the client is told.
+    pub(crate) fn check_tree(&self, tree: &Tree<'_>, bytes: usize) -> Result<(), String> {
+        match &self.validator {
+            // It remembers what it has found out, so that a recursive schema takes no more time for a deep value than for a wide one.
+            Some(validator) if validator.is_valid(tree) => Ok(()),
+            _ => self.check(&mut tree.to_value(), bytes),
         }
     }
 }
