@@ -60,7 +60,9 @@ impl Names {
         let Self { all, objects, hash } = self;
         let Some(object) = objects.last_mut() else { return true };
         let own = all.get(object.start..).unwrap_or_default();
-        if own.iter().any(|other| other.read(text) == read) {
+        // Names that are written in another length differ, unless something is escaped in one of them.
+        let may_be = |other: &Name| other.place.len() == name.place.len() || other.has_escapes || name.has_escapes;
+        if own.iter().any(|other| may_be(other) && other.read(text) == read) {
             return false;
         }
         let Some(many) = &mut object.many else {
