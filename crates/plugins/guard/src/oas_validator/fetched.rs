@@ -65,8 +65,8 @@ impl Source {
         wanted: Wanted,
         shared: &Shared,
     ) -> Self {
-        let mut key = format!("{is_verified}|{wanted:?}|{}|", address.host);
-        key.push_str(&address.target);
+        // What was had over http is not what a certificate vouches for.
+        let mut key = format!("{}|{is_verified}|{wanted:?}|{}|{}", address.is_https, address.host, address.target);
         for (name, value) in fields.iter() {
             key.push_str(&format!("|{:?}={:?}", String::from_utf8_lossy(name), String::from_utf8_lossy(value)));
         }
@@ -208,5 +208,35 @@ impl Drop for Asking {
         }
         drop(state);
         self.copy.settled.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_asked_for_alike_is_shared() {
+        let shared = Shared::default();
+        let source = |url: &str, header: &str, is_verified: bool, answers: bool| {
+            let fields = [("X-A", header)].into_iter().collect();
+            let wanted = Wanted { answers, request_members: false };
+            let address = Address::parse(url).unwrap();
+            Source::new(&address, fields, Duration::from_secs(1), is_verified, wanted, &shared)
+        };
+        let first = source("https://a/x?y=1", "1", true, false);
+        for (url, header, is_verified, answers, is_shared) in [
+            ("https://a/x?y=1", "1", true, false, true),
+            ("http://a/x?y=1", "1", true, false, false),
+            ("https://a/x?y=2", "1", true, false, false),
+            ("https://a:444/x?y=1", "1", true, false, false),
+            ("https://a/x?y=1", "2", true, false, false),
+            ("https://a/x?y=1", "1", false, false, false),
+            ("https://a/x?y=1", "1", true, true, false),
+        ] {
+            let other = source(url, header, is_verified, answers);
+            let shares = Arc::ptr_eq(&first.copy, &other.copy);
+            assert_eq!(shares, is_shared, "{url} {header} {is_verified} {answers}");
+        }
     }
 }
